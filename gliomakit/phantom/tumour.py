@@ -1,0 +1,201 @@
+"""A glioma that grows: a front from one to three seeds, faster along white matter.
+
+The front's arrival time solves the eikonal equation |∇T| = 1 / speed (Sethian 1996): white matter
+lets it through quickly, grey matter slowly, fluid hardly. What it has reached when the tumour has
+its volume is the whole tumour. Its core is reached by a second front from the same seeds, that
+pays no heed to tissue; the core's outer shell enhances, or part of it, or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ._random import Dice, Grid, resize
+from .anatomy import Anatomy, Head, low_resolution
+
+KINDS = ("ring", "solid", "patchy", "low_grade")
+
+
+@dataclass
+class Growth:
+    """A tumour on the coarse grid, before it pushes anything: arrival times and what was drawn.
+
+    whole, core: signed depth in mm, positive inside, negative outside.
+    """
+
+    kind: str
+    whole: torch.Tensor
+    core: torch.Tensor
+    centre: torch.Tensor
+    push: float
+
+
+@dataclass
+class Tumour:
+    """A tumour on the phantom's grid.
+
+    code:      uint8, 1 edema, 2 core, 3 enhancing (MSD's numbers).
+    edema, core, enhancing, necrosis: shares in [0, 1] of each voxel; edema fades at its border.
+    """
+
+    kind: str
+    code: torch.Tensor
+    edema: torch.Tensor
+    core: torch.Tensor
+    enhancing: torch.Tensor
+    necrosis: torch.Tensor
+
+
+def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
+    """Grow a tumour in a head, on a grid of 3 mm."""
+    coarse, anatomy = low_resolution(head, grid)
+    kind = dice.rng.choice(KINDS, p=[0.45, 0.12, 0.13, 0.30])
+    volume = dice.log_uniform(10.0, 230.0) * 1000
+    if dice.chance(0.3):
+        volume = max(volume, dice.uniform(60.0, 230.0) * 1000)
+    seeds = _seeds(dice, anatomy, coarse)
+    inside = anatomy.brain > 0.5
+
+    slow = dice.uniform(0.15, 0.5)
+    speed = anatomy.white + slow * anatomy.grey + 0.06 * anatomy.csf
+    rough = dice.field(coarse, dice.uniform(12.0, 30.0), octaves=2)
+    speed = speed * torch.exp(dice.uniform(0.15, 0.55) * rough)
+    whole = _front(torch.where(inside, speed, 0.002), seeds, coarse.spacing)
+    limit = _time_for(whole, inside, volume / coarse.spacing**3)
+
+    rough = dice.field(coarse, dice.uniform(10.0, 25.0), octaves=2)
+    pace = torch.where(anatomy.csf > 0.6, 0.2, 1.0) * torch.exp(dice.uniform(0.1, 0.4) * rough)
+    core = _front(torch.where(inside, pace, 0.002), seeds, coarse.spacing)
+    share = dice.uniform(0.25, 1.0) if kind == "low_grade" else dice.log_uniform(0.06, 0.85)
+    reached = whole < limit
+    core = torch.maximum(core, (whole - 0.97 * limit) * 1e3)
+    core_limit = _time_for(core, reached, share * float(reached.sum()))
+    # In mm of the front's own way: near enough to a depth, the speeds being about 1.
+    return Growth(
+        kind,
+        limit - whole,
+        core_limit - core,
+        _centre(reached, coarse),
+        push=dice.uniform(0.0, 9.0) * (volume / 230e3) ** 0.33,
+    )
+
+
+def displacement(growth: Growth, points: torch.Tensor) -> torch.Tensor:
+    """Mass effect: where the tissue at each point came from, as a shift in mm (x, y, z, 3).
+
+    Tissue is pushed away from the tumour's centre; the push fades with the distance.
+    """
+    away = points - growth.centre
+    distance = away.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+    reach = 38.0
+    return (
+        -growth.push
+        * away
+        / distance
+        * (distance / 12).clamp(max=1)
+        * torch.exp(-((distance / reach) ** 2))
+    )
+
+
+def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
+    """The tumour on the phantom's grid: tissues as shares, and their label."""
+    brain = anatomy.brain
+    wobble = dice.field(grid, 7.0, octaves=2)
+    whole = resize(growth.whole, grid.shape) + dice.uniform(0.3, 1.3) * wobble
+    core = resize(growth.core, grid.shape) + dice.uniform(0.2, 1.0) * dice.field(grid, 6.0)
+    whole = whole - 20.0 * (anatomy.ventricles > 0.5) - 20.0 * (brain < 0.4)
+    core = torch.minimum(core, whole - 0.5)
+
+    soft = 0.5 * grid.spacing
+    core_share = torch.sigmoid(core / soft) * brain
+    enhancing = _rim(dice, growth.kind, core, grid) * core_share
+    necrosis = torch.zeros_like(core)
+    if growth.kind in ("ring", "patchy") or dice.chance(0.25):
+        level = dice.uniform(1.0, 4.0)
+        necrosis = torch.sigmoid((core - level) / soft) * core_share * (1 - enhancing)
+
+    # Edema fades: full some mm inside its border, and rough in between.
+    fade = dice.uniform(1.0, 7.0)
+    rough = 1 + dice.uniform(0.05, 0.35) * dice.field(grid, dice.uniform(6.0, 18.0), octaves=2)
+    edema = torch.sigmoid(4 * (whole - 0.3 * fade) / fade) * rough.clamp(0.25, 1.4)
+    edema = (edema * (1 - 0.75 * anatomy.csf) * brain).clamp(0, 1.25) * (whole > -2 * fade)
+
+    code = torch.zeros(grid.shape, dtype=torch.uint8)
+    code[whole > 0] = 1
+    code[core_share > 0.5] = 2
+    code[(enhancing > 0.5) & (core_share > 0.5)] = 3
+    return Tumour(growth.kind, code, edema, core_share, enhancing, necrosis)
+
+
+def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Share of enhancing tissue within the core, by the kind of tumour; `core` is depth in mm."""
+    soft = 0.5 * grid.spacing
+    if kind == "low_grade":
+        return torch.zeros_like(core)
+    patches = dice.field(grid, dice.uniform(8.0, 20.0), octaves=2)
+    if kind == "solid":
+        return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.2)
+    if kind == "patchy":
+        return torch.sigmoid((patches - dice.uniform(0.3, 1.3)) / 0.2)
+    outer = dice.uniform(0.0, 1.5) if dice.chance(0.5) else dice.uniform(0.0, 5.0)
+    thick = dice.log_uniform(1.8, 9.0) * torch.exp(0.35 * dice.field(grid, 16.0))
+    shell = torch.sigmoid((core - outer + 0.5) / soft) * torch.sigmoid(
+        (outer + thick - core) / soft
+    )
+    if dice.chance(0.6):
+        shell = shell * torch.sigmoid((patches + dice.uniform(0.2, 1.6)) / 0.15)
+    if dice.chance(0.4):
+        knots = dice.field(grid, 10.0, octaves=2)
+        shell = torch.maximum(shell, torch.sigmoid((knots - dice.uniform(1.0, 2.0)) / 0.15))
+    return shell
+
+
+def _seeds(dice: Dice, anatomy: Anatomy, grid: Grid) -> torch.Tensor:
+    """One to three voxels of white matter, not far from each other: (n, 3)."""
+    white = torch.nonzero((anatomy.white > 0.4) & (anatomy.brain > 0.9))
+    first = white[int(dice.rng.integers(len(white)))]
+    seeds = [first]
+    for _ in range(int(dice.rng.choice([0, 1, 2], p=[0.6, 0.28, 0.12]))):
+        near = white[((white - first) * grid.spacing).float().norm(dim=1) < dice.uniform(10, 35)]
+        seeds.append(near[int(dice.rng.integers(len(near)))])
+    return torch.stack(seeds)
+
+
+def _front(speed: torch.Tensor, seeds: torch.Tensor, spacing: float, rounds: int = 90):
+    """Arrival time of a front: |∇T| = 1 / speed, by Godunov's upwind scheme, all voxels at once.
+
+    Every round carries the front one voxel further; 90 rounds of 3 mm cross a hemisphere.
+    """
+    far = 1e6
+    time = torch.full(speed.shape, far)
+    time[tuple(seeds.T)] = 0.0
+    step = spacing / speed
+    for _ in range(rounds):
+        padded = torch.nn.functional.pad(time, (1,) * 6, value=far)
+        x = torch.minimum(padded[:-2, 1:-1, 1:-1], padded[2:, 1:-1, 1:-1])
+        y = torch.minimum(padded[1:-1, :-2, 1:-1], padded[1:-1, 2:, 1:-1])
+        z = torch.minimum(padded[1:-1, 1:-1, :-2], padded[1:-1, 1:-1, 2:])
+        low = torch.minimum(torch.minimum(x, y), z)
+        high = torch.maximum(torch.maximum(x, y), z)
+        middle = x + y + z - low - high
+        one = low + step
+        two = (low + middle + (2 * step**2 - (low - middle) ** 2).clamp_min(0).sqrt()) / 2
+        total, squares = low + middle + high, low**2 + middle**2 + high**2
+        three = (total + (total**2 - 3 * (squares - step**2)).clamp_min(0).sqrt()) / 3
+        new = torch.where(one <= middle, one, torch.where(two <= high, two, three))
+        time = torch.minimum(time, new)
+    return time
+
+
+def _time_for(time: torch.Tensor, where: torch.Tensor, voxels: float) -> float:
+    """When the front has reached so many voxels of `where`."""
+    times = time[where]
+    k = int(min(max(voxels, 8), len(times) - 1))
+    return float(times.kthvalue(k).values)
+
+
+def _centre(mask: torch.Tensor, grid: Grid) -> torch.Tensor:
+    middle = torch.nonzero(mask).float().mean(0)
+    return (middle - (torch.tensor(grid.shape) - 1) / 2) * grid.spacing

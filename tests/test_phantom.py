@@ -1,0 +1,190 @@
+"""The phantom: deterministic, shaped like an exam, and hard to tell from MSD's files."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from gliomakit.cases import find_cases
+from gliomakit.errors import GliomakitError
+from gliomakit.phantom import dataset, make_case, write_dataset
+from gliomakit.phantom._random import Dice, Grid, blur
+from gliomakit.phantom.anatomy import Head
+from gliomakit.phantom.artefacts import rician
+from gliomakit.phantom.tumour import _front
+from gliomakit.regions import SEQUENCES, distinct
+
+SPLITS = Path(__file__).parents[1] / "data" / "splits" / "phantoms.json"
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return [make_case(seed, spacing=4.0) for seed in range(6)]
+
+
+def test_a_seed_decides_everything():
+    first, again, other = (make_case(s, spacing=4.0) for s in (5, 5, 6))
+    assert np.array_equal(first.image, again.image) and np.array_equal(first.label, again.label)
+    assert np.array_equal(first.bias, again.bias)
+    assert not np.array_equal(first.label, other.label)
+
+
+def test_threads_do_not_change_a_case():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = make_case(3, spacing=4.0)
+        torch.set_num_threads(2)
+        two = make_case(3, spacing=4.0)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(one.label, two.label)
+    assert np.array_equal(one.image, two.image)
+
+
+def test_the_same_patient_at_another_spacing():
+    fine, coarse = make_case(4, spacing=2.0), make_case(4, spacing=4.0)
+    assert fine.kind == coarse.kind
+    volume = [(c.label > 0).sum() * np.prod(c.spacing) for c in (fine, coarse)]
+    assert volume[0] == pytest.approx(volume[1], rel=0.15)
+
+
+def test_an_exam_is_whole(cases):
+    for case in cases:
+        assert case.image.shape == (4, 60, 60, 39) and case.image.dtype == np.float32
+        assert case.label.shape == case.image.shape[1:] and case.label.dtype == np.uint8
+        assert case.present == SEQUENCES and case.convention == "msd"
+        assert np.isfinite(case.image).all() and case.image.min() == 0
+        assert np.array_equal(case.image, np.round(case.image)), "a scanner stores whole numbers"
+        assert case.image.max() < 2**15
+        assert distinct(case.label) <= {0, 1, 2, 3}
+        wt, tc, et = case.regions()
+        assert (wt >= tc).all() and (tc >= et).all() and wt.any()
+        assert (case.image > 0).any(0)[wt].all(), "no tumour where nothing was measured"
+
+
+def test_kinds_hold_what_they_say():
+    seen = {}
+    for seed in range(40, 64):
+        case = make_case(seed, spacing=4.0)
+        seen.setdefault(case.kind, []).append(case)
+    assert set(seen) == {"ring", "solid", "patchy", "low_grade"}
+    assert all(not (c.label == 3).any() for c in seen["low_grade"])
+    ml = [(c.label > 0).sum() * 0.064 for group in seen.values() for c in group]
+    assert min(ml) < 40 < 120 < max(ml) < 260
+
+
+def test_enhancement_and_edema_are_seen(cases):
+    brighter = 0
+    for case in cases:
+        flair, _, t1ce, _ = case.image
+        healthy = (case.label == 0) & (case.image > 0).all(0)
+        edema = (case.label == 1) & (flair > 0)
+        if edema.sum() > 20:
+            brighter += flair[edema].mean() > flair[healthy].mean()
+        enhancing = (case.label == 3) & (t1ce > 0)
+        if enhancing.sum() > 20:
+            assert t1ce[enhancing].mean() > t1ce[healthy].mean()
+    assert brighter >= 4
+
+
+def test_bias_is_the_field_that_was_applied(cases):
+    for case in cases:
+        assert case.bias.shape == case.image.shape and (case.bias > 0).all()
+        inside = (case.image > 0).all(0)
+        spread = np.log(case.bias[:, inside]).std(axis=1)
+        assert (spread < 0.5).all() and spread.max() > 0.005
+
+
+def test_rician_noise_has_the_mean_of_its_formula():
+    # Of no signal at all, the magnitude's mean is sigma * sqrt(pi / 2).
+    noisy = rician(Dice(0), torch.zeros(40, 40, 40), 0.1)
+    assert float(noisy.mean()) == pytest.approx(0.1 * np.sqrt(np.pi / 2), rel=0.01)
+
+
+def test_front_in_open_space_arrives_after_distance_over_speed():
+    seed = torch.tensor([[15, 15, 15]])
+    time = _front(torch.full((31, 31, 31), 2.0), seed, spacing=3.0, rounds=50)
+    axes = torch.stack(torch.meshgrid(*[torch.arange(31.0)] * 3, indexing="ij"), -1)
+    exact = (axes - 15).norm(dim=-1) * 3.0 / 2.0
+    assert float((time - exact).abs().max()) < 3.0, "first-order scheme: within two voxels' time"
+    assert float(time[30, 15, 15]) == pytest.approx(22.5)
+
+
+def test_front_is_faster_along_the_fast_road():
+    speed = torch.full((21, 21, 21), 0.2)
+    speed[:, 10, 10] = 1.0
+    time = _front(speed, torch.tensor([[0, 10, 10]]), spacing=1.0)
+    assert float(time[20, 10, 10]) < float(time[0, 20, 10])
+
+
+def test_blur_agrees_with_scipy():
+    from scipy.ndimage import gaussian_filter
+
+    volume = torch.rand(20, 22, 18, generator=torch.Generator().manual_seed(0))
+    ours = blur(volume, 1.3).numpy()
+    theirs = gaussian_filter(volume.numpy(), 1.3, mode="nearest", radius=3)
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_tissue_shares_add_up():
+    grid = Grid((44, 52, 39), 4.0)
+    anatomy = Head(Dice(2), grid.extent).sample(grid.coordinates())
+    total = anatomy.white + anatomy.grey + anatomy.csf
+    assert float((total - anatomy.brain).abs().max()) < 0.02
+    millilitres = float(anatomy.brain.sum()) * 0.064
+    assert 900 < millilitres < 2100
+    assert bool((anatomy.ventricles <= anatomy.csf + 1e-4).all())
+
+
+def test_a_data_set_reads_like_msd(tmp_path):
+    out = write_dataset(tmp_path / "set", cases=2, spacing=4.0, seed=9, workers=1)
+    description = json.loads((out / "dataset.json").read_text())
+    assert description["modality"]["0"] == "FLAIR" and len(description["training"]) == 2
+    files = find_cases(out)
+    assert [f.name for f in files] == ["phantom_00009", "phantom_00010"]
+    read, made = files[0].read(), make_case(9, spacing=4.0)
+    assert np.array_equal(read.image, made.image) and np.array_equal(read.label, made.label)
+    assert np.allclose(read.affine, made.affine) and read.convention == "msd"
+    image = nib.load(out / "imagesTr" / "phantom_00009.nii.gz")
+    assert image.shape == (60, 60, 39, 4) and image.get_data_dtype() == np.int16
+
+
+def test_a_second_call_makes_only_what_is_missing(tmp_path):
+    out = write_dataset(tmp_path / "set", cases=2, spacing=4.0, workers=1)
+    first, second = (out / "imagesTr" / f"phantom_0000{i}.nii.gz" for i in (0, 1))
+    stamp, content = first.stat().st_mtime_ns, second.read_bytes()
+    second.unlink()
+    write_dataset(out, cases=2, spacing=4.0, workers=1)
+    assert first.stat().st_mtime_ns == stamp
+    assert np.array_equal(np.asarray(nib.load(second).dataobj).shape, (60, 60, 39, 4))
+    assert len(second.read_bytes()) == len(content)
+
+
+def test_folders_that_cannot_be_used(tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.doc").write_text("mine")
+    with pytest.raises(GliomakitError, match="not empty"):
+        write_dataset(full, cases=1, spacing=4.0)
+    assert [p.name for p in full.iterdir()] == ["thesis.doc"]
+    out = write_dataset(tmp_path / "set", cases=1, spacing=4.0, workers=1)
+    with pytest.raises(GliomakitError, match="another recipe"):
+        write_dataset(out, cases=1, spacing=3.0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GliomakitError, match="cannot be written"):
+        write_dataset(tmp_path / "file" / "set", cases=1, spacing=4.0)
+    with pytest.raises(GliomakitError, match="at least one"):
+        write_dataset(tmp_path / "none", cases=0)
+    with pytest.raises(GliomakitError, match="spacing of 1 to 4"):
+        make_case(0, spacing=0.5)
+
+
+def test_the_frozen_split_is_the_one_in_the_code():
+    frozen = json.loads(SPLITS.read_text())["patients"]
+    assert frozen == {part: dataset.embedded_names(part) for part in dataset.EMBEDDED}
+    names = [n for part in frozen.values() for n in part]
+    assert len(names) == len(set(names)) == 24 + 4 + 8 + 4
