@@ -80,7 +80,7 @@ CONVENTIONS: dict[str, Convention] = {
         Convention("brats2024", edema=2, core=(1,), enhancing=3, cavity=4),
     )
 }
-"""The known conventions. `brats2015` stands for BraTS 2012 to 2015, `brats2017` for 2017 to 2021."""
+"""The known conventions; `brats2015` is BraTS 2012 to 2015, `brats2017` is 2017 to 2021."""
 
 
 def convention(name: str | Convention) -> Convention:
@@ -101,14 +101,16 @@ def convention(name: str | Convention) -> Convention:
 def fitting(values: Iterable[int]) -> list[str]:
     """Names of the conventions that have all these values: a hint, never a decision.
 
-    >>> fitting([0, 1, 2, 4]), fitting([0, 1, 2, 3])
-    (['brats2015', 'brats2017', 'brats2024'], ['msd', 'brats2015', 'brats2023', 'brats2024'])
+    >>> fitting([0, 1, 2, 4])
+    ['brats2015', 'brats2017', 'brats2024']
     """
     values = frozenset(values)
     return [c.name for c in CONVENTIONS.values() if values <= c.values]
 
 
-def check_values(label: np.ndarray, name: str | Convention, where: str | Path | None = None) -> None:
+def check_values(
+    label: np.ndarray, name: str | Convention, where: str | Path | None = None
+) -> None:
     """Raise `GliomakitError` if `label` holds a value that the convention lacks.
 
     >>> check_values(np.array([0, 1, 4]), "msd")
@@ -125,9 +127,9 @@ these values would fit --convention brats2015, brats2017 or brats2024
     todo = (
         f"these values would fit --convention {_or(fits)}" if fits else "no known convention fits"
     )
-    plural = "s" if len(unknown) > 1 else ""
+    verb = "values {} are" if len(unknown) > 1 else "value {} is"
     raise GliomakitError(
-        f"label value{plural} {', '.join(map(str, unknown))} {'are' if plural else 'is'} not in the "
+        f"label {verb.format(', '.join(map(str, unknown)))} not in the "
         f"convention {known.name} ({', '.join(map(str, sorted(known.values)))})",
         where=where,
         todo=todo,
@@ -141,7 +143,9 @@ def distinct(label: np.ndarray) -> frozenset[int]:
     [0, 1, 4]
     """
     if label.dtype == np.uint8:
-        return frozenset(np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist())
+        seen = np.zeros(256, bool)
+        seen[label] = True
+        return frozenset(np.flatnonzero(seen).tolist())
     return frozenset(int(v) for v in np.unique(label))
 
 

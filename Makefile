@@ -1,0 +1,71 @@
+# Names for the project's commands; the work is done in Python. Windows: see environment.yml, then
+# `gliomakit course`.
+#
+#   PYTHON=python3.12   which Python makes .venv (default: the newest found of 3.11 to 3.14)
+#   TORCH=cpu           PyTorch's CPU builds: far less to download on Linux
+#   ARGS="…"            handed on to the command
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+	>/dev/null 2>&1 && { echo $$p; break; }; done)
+BIN := .venv/bin
+ARGS ?=
+export TORCH
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results colab resolve clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+course: install ## install, execute every lesson, write build/course/index.html
+	@$(BIN)/gliomakit course $(ARGS)
+
+lab: install ## open the lessons in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+
+test: install-test ## install, run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+quick: install-test ## tests without the lessons and the browser
+	@$(BIN)/python -m pytest -m "not lesson and not browser" $(ARGS)
+
+lint: install-test ## style of the code
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+notebooks: install ## build the notebooks from notebooks/src
+	@$(BIN)/python -m gliomakit.course.build $(ARGS)
+
+weights: install ## train the network that ships with the package
+	@$(BIN)/python tools/train_weights.py $(ARGS)
+
+bench: install-bench ## time the package beside its peers
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+results: install-test ## figures on real patients in GLIOMAKIT_REAL_DATA
+	@$(BIN)/python results/development.py $(ARGS)
+
+colab: install-test ## build/gliomakit-colab.zip: wheel, notebooks, a page that says what to do
+	@$(BIN)/python -m gliomakit.course.colab build $(ARGS)
+
+resolve: install-test ## do the version ranges fit together? (needs a network)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/python tools/resolve.py $(ARGS)
+
+clean: ## remove what tools left behind; your runs and the caches of data stay
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# The one place that runs before there is an environment.
+define install
+@python="$(PYTHON)"; test -n "$$python" || { echo "gliomakit: error: no Python 3.11 to 3.14 was \
+found; install one, or name it: make course PYTHON=/path/to/python" >&2; exit 2; }; \
+"$$python" tools/install.py
+endef
+
+install:
+	$(install) course
+install-test:
+	$(install) course test
+install-bench:
+	$(install) course test bench

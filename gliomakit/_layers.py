@@ -1,0 +1,102 @@
+"""A network counted: its layers, their parameters, what one image costs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+
+def count_parameters(model: nn.Module, norm: bool = True) -> int:
+    """How many numbers training changes; `norm=False` leaves those of normalisation layers out.
+
+    >>> count_parameters(nn.Conv3d(4, 32, 3))
+    3488
+    """
+    kept = [m for m in model.modules() if norm or "Norm" not in type(m).__name__]
+    return sum(p.numel() for m in kept for p in m.parameters(recurse=False))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a network: channels and side after it, parameters, multiplications in 10⁹."""
+
+    layer: str
+    kind: str
+    channels: int
+    side: int
+    parameters: int
+    gmac: float | None
+
+
+class Table(list[Row]):
+    """A network's layers; prints as a Markdown table with the sums below."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self)
+
+    @property
+    def gmac(self) -> float:
+        return sum(row.gmac or 0.0 for row in self)
+
+    def __str__(self) -> str:
+        lines = [
+            "| layer | kind | channels | side | parameters | GMAC |",
+            "|---|---|---|---|---|---|",
+        ]
+        for r in self:
+            work = "" if r.gmac is None else f"{r.gmac:.2f}"
+            cells = f"{r.kind} | {r.channels} | {r.side} | {r.parameters:,} | {work}"
+            lines.append(f"| `{r.layer}` | {cells} |")
+        lines.append(f"| **sum** | | | | **{self.parameters:,}** | **{self.gmac:.2f}** |")
+        return "\n".join(lines).replace("|  |", "| |")
+
+
+@torch.no_grad()
+def table(model: nn.Module, side: int = 64) -> Table:
+    """The layers of a network as it runs on one cube (or square) of that side, in voxels.
+
+    A GMAC is 10⁹ multiplications with their additions. Nothing is computed: the network is run on
+    the "meta" device, which knows shapes only. Works for any network of convolutions.
+
+    >>> two = nn.Sequential(nn.Conv3d(4, 32, 3, padding=1), nn.ConvTranspose3d(32, 8, 2, stride=2))
+    >>> print(table(two))
+    | layer | kind | channels | side | parameters | GMAC |
+    |---|---|---|---|---|---|
+    | `0` | conv 3³ | 32 | 64 | 3,488 | 0.91 |
+    | `1` | transposed conv 2³ | 8 | 128 | 2,056 | 0.54 |
+    | **sum** | | | | **5,544** | **1.44** |
+    """
+    rows = Table()
+    ghost = copy.deepcopy(model).to("meta").eval()
+    leaves = {n: m for n, m in ghost.named_modules() if list(m.parameters(recurse=False))}
+    for name, layer in leaves.items():
+        layer.register_forward_hook(partial(_note, rows, name))
+    first = next(m for m in leaves.values() if isinstance(m, _ConvNd))
+    ghost(torch.zeros(1, first.in_channels, *[side] * len(first.kernel_size), device="meta"))
+    return rows
+
+
+def _note(
+    rows: Table, name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+) -> None:
+    """A forward hook: write down one layer, just after it has run."""
+    kind, gmac = type(layer).__name__, None
+    if isinstance(layer, _ConvNd):
+        kind = f"conv {layer.kernel_size[0]}{'¹²³'[len(layer.kernel_size) - 1]}"
+        # Every weight meets every voxel once: of the output, or, when transposed, of the input.
+        voxels = (inputs[0] if layer.transposed else output)[:, 0].numel()
+        gmac = layer.weight.numel() * voxels / 1e9
+        if layer.transposed:
+            kind = f"transposed {kind}"
+        elif rows and rows[-1].channels != layer.in_channels:
+            kind = f"{kind} ({layer.in_channels} in)"  # a skip was laid beside
+    elif "Norm" in kind:
+        kind = "batch norm" if kind.startswith("Batch") else "instance norm"
+    size = sum(p.numel() for p in layer.parameters())
+    rows.append(Row(name, kind, output.shape[1], output.shape[2], size, gmac))

@@ -1,0 +1,154 @@
+"""A network that learns: one step at a time, and measured on whole volumes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from . import losses
+from ._recipe import LEVELS, Fit
+from .device import autocast, fast_precision, memory_format
+from .inference import sliding_window
+from .metrics import counts, dice
+from .model import Model, Settings
+from .patches import PatchSampler, augment_intensity, drop_sequences
+from .preprocess import Prepared
+from .regions import SEQUENCES
+from .unet import UNet3d
+
+
+class Learner:
+    """Network, averaged weights, optimiser and patches of a training run.
+
+    The first weights come from PyTorch's generator, all else that is random from seed and step.
+    `step` keeps the device busy and waits for nothing.
+    """
+
+    def __init__(self, cases: Sequence[Prepared], settings: Fit, device: torch.device):
+        s = self.settings = settings
+        self.device, self.spacing = device, cases[0].frame.target
+        self.precision = s.precision or fast_precision(device)
+        self.layout = memory_format(device, self.precision)
+        network = UNet3d(len(s.sequences), s.channels, s.base_filters, norm=s.norm)
+        self.network = network.to(device, memory_format=self.layout)
+        self.parameters = list(self.network.parameters())
+        self.average = copy.deepcopy(self.network).eval() if s.average else self.network
+        self.loss = losses.from_name(s.loss_name)
+        optimiser = torch.optim.AdamW if s.optimiser == "adamw" else torch.optim.Adam
+        self.optimiser = optimiser(
+            self.parameters,
+            lr=s.rate,
+            weight_decay=s.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        # Only fp16 needs scaling. With a scale of 1 the scaler still leaves out a step whose
+        # gradient is not finite, without the device having to be asked.
+        scale = {} if self.precision == "fp16" else {"init_scale": 1.0, "growth_interval": 2**30}
+        self.scaler = torch.amp.GradScaler(device.type, **scale)
+        self.sampler = PatchSampler(
+            cases,
+            s.size,
+            s.foreground,
+            flip=s.flip,
+            rotate=s.rotate,
+            seed=s.seed,
+            device=device,
+            balance=s.balance,
+        )
+        self.looked_at = torch.tensor([name in s.sequences for name in SEQUENCES], device=device)
+
+    def step(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn from batch `number`; its loss and the norm of its gradient, on the device.
+
+        If the gradient is not finite, nothing is learned.
+        """
+        s = self.settings
+        image, target = self.batch(number)
+        self.network.train()
+        with autocast(self.device, self.precision):
+            logits = self.network(image)
+        loss = self.loss(logits, target)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters])
+        if s.clip_gradient:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, s.clip_gradient, norm)
+        self.optimiser.param_groups[0]["lr"] = s.rate_at(number)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average is not self.network:
+            _move_average(self.average, self.network, s.average_at(number))
+        return loss.detach(), norm
+
+    def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (n, sequences, x, y, z) and target of a step: (n, regions, x, y, z) bool, or
+        classes (n, x, y, z) int64. A function of seed and number."""
+        s = self.settings
+        batch = self.sampler.batch(s.batch, number)
+        image, present = batch.image, batch.present & self.looked_at
+        if s.intensity:
+            augment_intensity(image, seed=s.seed, step=number)
+        if s.alone or s.drop:
+            drop_sequences(
+                image, present, seed=s.seed, step=number, share=s.alone, probability=s.drop
+            )
+        target = torch.stack([batch.code >= LEVELS[region] for region in s.regions], dim=1)
+        if s.output == "classes":
+            # A voxel's class counts the regions that it lies in: 0 is background.
+            target = target.sum(1)
+        if len(s.indices) < len(SEQUENCES):
+            image = image[:, s.indices]
+        return image.to(memory_format=self.layout), target
+
+    def dice(self, case: Prepared) -> dict[str, float]:
+        """Dice of every region of a whole volume, by the averaged weights."""
+        s = self.settings
+        probability = sliding_window(
+            self.average,
+            torch.from_numpy(np.array(case.image[s.indices])),
+            s.size,
+            overlap=s.overlap,
+            activation="sigmoid" if s.output == "regions" else "softmax",
+            skip=torch.from_numpy(np.array(case.brain)),
+            device=self.device,
+            precision=self.precision,
+        )
+        if s.output == "classes":
+            # A region is its own class and all classes further in.
+            probability = probability[1:].flip(0).cumsum(0).flip(0)
+        found = (probability > 0.5).numpy()
+        return {
+            region: dice(counts(found[i], case.regions >= LEVELS[region]))
+            for i, region in enumerate(s.regions)
+        }
+
+    def model(self) -> Model:
+        """The averaged weights as a model, on the CPU."""
+        s = self.settings
+        network = UNet3d(**self.network.config)
+        network.load_state_dict(self.average.state_dict())
+        settings = Settings(
+            output=s.output,
+            regions=s.regions,
+            sequences=s.sequences,
+            spacing=self.spacing,
+            clip=s.clip,
+            patch=s.size,
+            trained_on=s.trained_on,
+        )
+        return Model(network.eval(), settings)
+
+
+@torch.no_grad()
+def _move_average(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    """Move the averaged weights toward the network's; whole numbers (counters) are copied."""
+    ours, theirs = list(average.state_dict().values()), list(network.state_dict().values())
+    real = [i for i, value in enumerate(ours) if value.is_floating_point()]
+    torch._foreach_lerp_([ours[i] for i in real], [theirs[i] for i in real], 1 - decay)
+    for value, new in zip(ours, theirs, strict=True):
+        if not value.is_floating_point():
+            value.copy_(new)

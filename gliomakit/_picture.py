@@ -1,0 +1,79 @@
+"""The figure that `plots` returns: it shows itself in a notebook, small, with a text for those who
+cannot see it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from .regions import TISSUE_COLOURS
+
+GREYS, FLAT, MIXED = 124, 48, 80
+"""A palette of so many greys, colours of flat areas, and colours in between makes a PNG of anatomy
+a third as large, and looks the same."""
+
+
+class Picture(Figure):
+    """A matplotlib `Figure` that no global list keeps alive. `alt` says in words what it shows."""
+
+    alt: str = ""
+
+    def png(self, dpi: float = 100, palette: bool = True) -> bytes:
+        """The picture as PNG; `palette` reduces its colours to make the file small."""
+        from PIL import Image
+
+        packed = io.BytesIO()
+        self.savefig(packed, format="png", dpi=dpi)
+        if palette:
+            image = Image.open(packed).convert("RGB")
+            colours = Image.new("P", (1, 1))
+            colours.putpalette(_palette(np.asarray(image)).tobytes())
+            image = image.quantize(palette=colours, dither=Image.Dither.NONE)
+            packed = io.BytesIO()
+            image.save(packed, "PNG", optimize=True)
+        return packed.getvalue()
+
+    def save(self, path: str | Path, dpi: float = 100) -> Path:
+        """Write the picture as PNG."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.png(dpi))
+        return path
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        text = self.alt or "a picture"
+        return {"image/png": self.png(), "text/plain": text}, {"image/png": {"alt": text}}
+
+
+def canvas(figure: Figure | None, width: float, height: float, colour: str) -> Figure:
+    """An empty figure: a new `Picture` of that size in inches, or the given one, cleared."""
+    if figure is None:
+        figure = Picture(figsize=(width, height))
+    figure.clear()
+    figure.set_facecolor(colour)
+    return figure
+
+
+def _palette(pixels: np.ndarray) -> np.ndarray:
+    """256 colours for an image (rows, columns, 3), uint8 (256, 3). Ground and tissues' colours are
+    among them however few pixels have one: a legend must not turn from yellow to orange."""
+    from PIL import Image
+
+    flat = pixels.reshape(-1, 3)
+    ground = flat[:1]  # a corner: the largest area of most pictures
+    ramp = np.linspace(0, 255, GREYS).round().astype(np.uint8)[:, None].repeat(3, axis=1)
+    coloured = flat[np.ptp(flat, axis=1) > 10]
+    found, times = np.unique(coloured, axis=0, return_counts=True)
+    often = found[np.argsort(times)[::-1][:FLAT]]
+    mixed = np.empty((0, 3), np.uint8)
+    if len(found) > FLAT:
+        # Of the distinct colours, not of the pixels: large areas do not take all the places.
+        cut = Image.fromarray(found[None]).quantize(MIXED, Image.Quantize.MEDIANCUT)
+        mixed = np.array(cut.getpalette(), np.uint8).reshape(-1, 3)[:MIXED]
+    fixed = (np.array([to_rgb(c) for c in TISSUE_COLOURS.values()]) * 255).round().astype(np.uint8)
+    chosen = np.concatenate([ramp, ground, fixed, often, mixed])
+    return np.concatenate([chosen, np.zeros((256 - len(chosen), 3), np.uint8)])

@@ -1,0 +1,213 @@
+"""`gliomakit segment`: from NIfTI files to a label of the tumour."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import GliomakitError
+from ..regions import REGIONS, to_label
+from ..regions import convention as known_convention
+from ._common import (
+    Convention,
+    Device,
+    Json,
+    columns,
+    explain,
+    progress_bar,
+    say,
+    say_json,
+    version,
+)
+
+if TYPE_CHECKING:
+    from ..cases import CaseFiles
+    from ..model import Model
+    from ._jobs import Job
+
+LOOSE = "brats2017"
+"""The convention where no data set has one: 0, 1, 2, 4 cannot be mistaken for MSD's values."""
+
+# A list, so that a sequence given twice is seen and refused; the last would win otherwise.
+SequenceFile = Annotated[
+    list[Path] | None, typer.Option(metavar="F", help="A single file of this sequence.")
+]
+
+
+def segment(
+    cases: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CASE",
+            help="BraTS case folders, folders of them, an MSD data set, or 4-D images of one.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER", help="A .nii.gz for one case, else a folder: FOLDER/CASE.nii.gz."
+        ),
+    ] = None,
+    flair: SequenceFile = None,
+    t1: SequenceFile = None,
+    t1ce: SequenceFile = None,
+    t2: SequenceFile = None,
+    brain_mask: Annotated[
+        Path | None, typer.Option(metavar="F", help="Of single files: where the brain is.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="CASE", help="Of single files: what the case is called.")
+    ] = None,
+    resample_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEQUENCE|F",
+            help="Sequences may be on different grids; the label is on this one's.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="F", help="A trained network (default: the shipped one).")
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option(help="Average over eight mirrored copies: better, eight times slower.")
+    ] = False,
+    device: Device = None,
+    convention: Convention = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that segment did not write.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Segment the glioma of each case.
+
+    Writes a label of edema, core and enhancing tumour, on the input's own grid and in the
+    convention of its data set; for single files in that of BraTS 2017 (1 core, 2 edema,
+    4 enhancing). A JSON file beside it says convention, network, version and volumes. Inputs are
+    never overwritten. Not for clinical use.
+    """
+    from . import _jobs
+
+    if out is None:
+        raise GliomakitError("nothing says where to write", todo="give --out FILE or --out FOLDER")
+    if convention is not None:
+        known_convention(convention)
+    single = {"flair": flair, "t1": t1, "t1ce": t1ce, "t2": t2}
+    found, bad = _find(cases or [], single, brain_mask, name, out)
+    others = [path for path in (weights, _file(resample_to)) if path is not None]
+    jobs = _jobs.plan(found, out, others, overwrite)
+
+    from ..weights import load
+
+    model = load(weights)
+    network = _identity(model)
+    done, failed = [], [{"case": None, "error": explain(error)} for error in bad]
+    for job in progress_bar(jobs, "segment", "case"):
+        try:
+            done.append(_segment(job, model, network, resample_to, mirror, device, convention))
+        except (GliomakitError, OSError, MemoryError) as error:
+            if len(jobs) == 1 and not bad:
+                raise
+            failed.append({"case": job.files.name, "error": explain(error)})
+    if as_json:
+        say_json({"gliomakit": version(), "network": network, "cases": done, "failed": failed})
+    elif done:
+        say(_table(done))
+    for failure in failed:
+        print(f"gliomakit: error: {failure['error']}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(2)
+
+
+def _find(
+    paths: list[Path],
+    single: dict[str, list[Path] | None],
+    brain_mask: Path | None,
+    name: str | None,
+    out: Path,
+) -> tuple[list[CaseFiles], list[GliomakitError]]:
+    from . import _jobs
+
+    if any(single.values()):
+        if paths:
+            raise GliomakitError(
+                "cases and single files are both given",
+                todo="give case folders, or --flair, --t1, --t1ce, --t2",
+            )
+        name = name or (_jobs.stem(out) if _jobs.is_file(out) else None)
+        return [_jobs.single_files(single, brain_mask, name)], []
+    if not paths:
+        raise GliomakitError(
+            "nothing is given to segment",
+            todo="name a case folder or an MSD image, or give --flair, --t1, --t1ce, --t2",
+        )
+    if brain_mask is not None or name is not None:
+        raise GliomakitError("--brain-mask and --name belong to single files (--flair …)")
+    return _jobs.find(paths)
+
+
+def _segment(
+    job: Job,
+    model: Model,
+    network: dict[str, str],
+    resample_to: str | None,
+    mirror: bool,
+    device: str | None,
+    convention: str | None,
+) -> dict[str, object]:
+    """Read, segment and write one case; what is said of it."""
+    from ..cases import write_label
+    from ..inference import segment as run
+
+    start = time.perf_counter()
+    case = job.files.read(label=False, resample_to=resample_to)
+    found = run(case, model, device=device, mirror=mirror, progress=sys.stderr.isatty())
+    of_data = None if job.files.kind == "loose" else case.convention
+    name = convention or of_data or LOOSE
+    facts = {
+        "case": case.name,
+        "convention": name,
+        "regions": list(found.regions_known),
+        "volumes_ml": {region: round(ml, 3) for region, ml in found.volumes_ml.items()},
+        "sequences": list(case.present),
+    }
+    extra = {"gliomakit": version(), "network": network, "mirror": mirror}
+    write_label(to_label(found.regions, name), case, job.out, facts | extra)
+    return facts | {"out": job.out, "seconds": round(time.perf_counter() - start, 1)}
+
+
+def _identity(model: Model) -> dict[str, str]:
+    """Which network it was: name and SHA-256 of its file."""
+    import hashlib
+
+    with open(model.source, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": model.source.stem, "sha256": digest}
+
+
+def _file(resample_to: str | None) -> Path | None:
+    from ..regions import SEQUENCES
+
+    return None if resample_to is None or resample_to in SEQUENCES else Path(resample_to)
+
+
+def _table(done: list[dict]) -> str:
+    header = ["case", *(f"{region.upper()} mL" for region in REGIONS), "sequences", "s", "label"]
+    rows = [
+        [
+            row["case"],
+            *(_ml(row["volumes_ml"].get(region)) for region in REGIONS),
+            " ".join(row["sequences"]),
+            f"{row['seconds']:.1f}",
+            f"{row['out']} ({row['convention']})",
+        ]
+        for row in done
+    ]
+    return columns(header, rows)
+
+
+def _ml(volume: float | None) -> str:
+    return "–" if volume is None else f"{volume:.1f}"

@@ -1,0 +1,279 @@
+"""Segmenting a case: windows over the volume, probabilities, nested regions.
+
+`sliding_window` is the overlap-tile strategy of the U-Net (Ronneberger et al. 2015) with Gaussian
+blending; window positions and weights are MONAI's, and so is the result.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ._brain import bounds
+from .cases import Case
+from .device import autocast, fast_precision, memory_format, pick_device
+from .errors import GliomakitError
+from .model import Model, Settings
+from .patches import gaussian, tiles
+from .preprocess import prepare, restore
+from .regions import REGIONS, SEQUENCES, nest, to_label
+
+Progress = Callable[[int, int], None] | bool | None
+"""Called with (windows done, windows in all); True is a bar on stderr, if that is a terminal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What a network makes of a case, on the case's RAS grid.
+
+    probability:   float32 (3, x, y, z) for WT, TC, ET; 0 for a region that the network lacks.
+    regions:       bool (3, x, y, z), nested and post-processed.
+    regions_known: the regions that the network finds; the others are empty whatever the image.
+    volumes_ml:    mL of each region that it finds.
+    """
+
+    name: str
+    probability: np.ndarray = field(repr=False)
+    regions: np.ndarray = field(repr=False)
+    regions_known: tuple[str, ...]
+    volumes_ml: dict[str, float]
+
+    def label(self, convention: str) -> np.ndarray:
+        """The label (uint8, (x, y, z)) in that convention, for `cases.write_label`."""
+        return to_label(self.regions, convention)
+
+
+def segment(
+    case: Case,
+    model: Model,
+    device: str | torch.device | None = None,
+    mirror: bool = False,
+    overlap: float = 0.5,
+    skip: bool = True,
+    progress: Progress = None,
+    precision: str | None = "fp32",
+) -> Segmentation:
+    """Segment a case: prepare, slide the window, restore, threshold, nest, post-process.
+
+    device:    "cpu", "cuda", "mps"; None takes the fastest that works.
+    mirror:    average over the eight mirror images: a little better, eight times slower.
+    overlap:   share of a window that the next one covers again.
+    skip:      leave out windows without brain; nothing changes inside the brain.
+    precision: "fp32" gives the same numbers on every machine, to rounding; None takes the fastest
+               (`device.fast_precision`), whose probabilities differ in the second digit.
+
+    Raises `GliomakitError` if the case has none of the sequences that the network looks at.
+    """
+    settings = model.settings
+    if not set(case.present) & set(settings.sequences):
+        raise GliomakitError(
+            f"the case has only {', '.join(case.present) or 'no sequence'}",
+            where=case.name,
+            todo=f"this network looks at {', '.join(settings.sequences)}",
+        )
+    device = pick_device(device)
+    prepared = prepare(replace(case, label=None), settings.spacing, settings.clip)
+    channels = [SEQUENCES.index(sequence) for sequence in settings.sequences]
+    predicted = sliding_window(
+        model.network,
+        torch.from_numpy(prepared.image[channels]),
+        settings.window or settings.patch,
+        overlap,
+        activation=settings.activation,
+        mirror=mirror,
+        skip=torch.from_numpy(prepared.brain) if skip else None,
+        batch=4 if device.type == "cuda" else 1,
+        device=device,
+        precision=precision,
+        progress=progress,
+    )
+    probability = restore(_by_region(predicted, settings).numpy(), prepared.frame)
+    voxel_ml = abs(float(np.linalg.det(case.affine[:3, :3]))) / 1000
+    regions = postprocess(
+        nest(probability >= settings.threshold), voxel_ml, settings.min_wt_ml, settings.min_et_ml
+    )
+    volumes = {r: float(v.sum() * voxel_ml) for r, v in zip(REGIONS, regions, strict=True)}
+    return Segmentation(
+        name=case.name,
+        probability=probability,
+        regions=regions,
+        regions_known=settings.regions,
+        volumes_ml={region: volumes[region] for region in settings.regions},
+    )
+
+
+@torch.no_grad()
+def sliding_window(
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    size: int | tuple[int, int, int],
+    overlap: float = 0.5,
+    activation: Literal["sigmoid", "softmax"] | None = "sigmoid",
+    mirror: bool = False,
+    skip: Tensor | None = None,
+    batch: int = 1,
+    device: str | torch.device | None = None,
+    precision: str | None = "fp32",
+    progress: Progress = None,
+) -> Tensor:
+    """Run a network over a volume in overlapping windows and blend what it says.
+
+    network:    (b, c, x, y, z) to logits (b, r, x, y, z). A module is moved to `device` and put in
+                evaluation mode meanwhile.
+    image:      (c, x, y, z); smaller than the window it is padded with 0 on both sides.
+    activation: makes probabilities of the logits, window by window; None blends the logits.
+    mirror:     average the probabilities of each window's eight mirror images.
+    skip:       the brain, bool (x, y, z): windows without any are not computed. A voxel that no
+                window has seen is 0.
+    device:     where to compute; None is where the network is.
+    precision:  as in `segment`.
+
+    Returns (r, x, y, z), float32, where the image is. Equal to MONAI's
+    ``sliding_window_inference(mode="gaussian")`` in every voxel that no skipped window would reach.
+
+    >>> sliding_window(lambda x: 2 * x, torch.ones(1, 5, 6, 7), 4, activation=None).unique()
+    tensor([2.])
+    """
+    if activation not in ("sigmoid", "softmax", None):
+        raise ValueError(f"there is no activation {activation!r}")
+    home, module = image.device, network if isinstance(network, nn.Module) else None
+    if device is None:
+        first = next(module.parameters(), image) if module else image
+        device = first.device
+    device = torch.device(device)
+    size = (size,) * 3 if isinstance(size, int) else tuple(size)
+    image, skip, inner = _pad(image, skip, size)
+    windows = tiles(image.shape[1:], size, overlap)
+    if skip is not None:
+        windows = [window for window in windows if skip[window].any()]
+        if not windows:
+            raise ValueError("there is no brain in any window")
+
+    precision = precision or fast_precision(device)
+    layout = memory_format(device, precision)
+    weight = gaussian(size).to(device)
+    total, weights = None, torch.zeros(image.shape[1:], device=device)
+    training = module.training if module else False
+    if module:
+        module.to(device, memory_format=layout).eval()
+    try:
+        with autocast(device, precision), _bar(progress) as tell:
+            for start in range(0, len(windows), batch):
+                chunk = windows[start : start + batch]
+                x = torch.stack([image[(slice(None), *window)] for window in chunk]).to(device)
+                p = _predict(network, x, layout, activation, mirror)
+                if total is None:
+                    total = torch.zeros((p.shape[1], *image.shape[1:]), device=device)
+                for one, window in zip(p, chunk, strict=True):
+                    total[(slice(None), *window)] += one * weight
+                    weights[window] += weight
+                tell(start + len(chunk), len(windows))
+    finally:
+        if module:
+            module.train(training)
+    total /= weights.clamp_(min=torch.finfo(torch.float32).tiny)
+    return total[(slice(None), *inner)].to(home, copy=False).contiguous()
+
+
+def postprocess(
+    regions: np.ndarray, voxel_ml: float, min_wt_ml: float = 0.0, min_et_ml: float = 0.0
+) -> np.ndarray:
+    """Drop what is too small to be believed; nested regions (3, x, y, z) in, a new array out.
+
+    min_wt_ml: pieces of WT (voxels that touch, corners too) of less than this many mL go, with the
+               TC and ET in them. min_et_ml: ET of less than this in all becomes core.
+
+    >>> regions = np.zeros((3, 5, 1, 1), bool)
+    >>> regions[0, [0, 2, 3]] = regions[1:, 3] = True
+    >>> postprocess(regions, voxel_ml=1, min_wt_ml=2, min_et_ml=2)[..., 0, 0].astype(int)
+    array([[0, 0, 1, 1, 0],
+           [0, 0, 0, 1, 0],
+           [0, 0, 0, 0, 0]])
+    """
+    wt, tc, et = np.array(regions, bool)
+    box = bounds(wt)
+    if min_wt_ml > 0 and box is not None:
+        inside = tuple(slice(*span) for span in box)
+        pieces, _ = ndimage.label(wt[inside], np.ones((3, 3, 3)))
+        small = np.bincount(pieces.ravel()) * voxel_ml < min_wt_ml
+        small[0] = False
+        wt[inside] &= ~small[pieces]
+        tc &= wt
+        et &= wt
+    if et.sum() * voxel_ml < min_et_ml:
+        et[:] = False
+    return np.stack([wt, tc, et])
+
+
+def _predict(
+    network: Callable[[Tensor], Tensor],
+    x: Tensor,
+    layout: torch.memory_format,
+    activation: str | None,
+    mirror: bool,
+) -> Tensor:
+    """Probabilities (float32) of a batch of windows, averaged over mirror images if asked."""
+    mean: Tensor | None = None
+    views = list(product((False, True), repeat=3)) if mirror else [(False, False, False)]
+    for view in views:
+        axes = [axis for axis, flipped in zip((2, 3, 4), view, strict=True) if flipped]
+        y = network(x.flip(axes).contiguous(memory_format=layout)).float()
+        if activation == "sigmoid":
+            y = y.sigmoid()
+        elif activation == "softmax":
+            y = y.softmax(1)
+        y = y.flip(axes)
+        mean = y if mean is None else mean.add_(y)
+    return mean / len(views)
+
+
+@contextmanager
+def _bar(progress: Progress) -> Iterator[Callable[[int, int], None]]:
+    """What to call after each batch of windows."""
+    if callable(progress):
+        yield progress
+        return
+    hidden = not progress or not sys.stderr.isatty()
+    with tqdm(unit="window", leave=False, disable=hidden) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield tell
+
+
+def _pad(
+    image: Tensor, skip: Tensor | None, size: tuple[int, ...]
+) -> tuple[Tensor, Tensor | None, tuple[slice, ...]]:
+    """Image and mask, no smaller than a window, and where the image lies in the padded one."""
+    missing = [max(s - n, 0) for s, n in zip(size, image.shape[1:], strict=True)]
+    before = [m // 2 for m in missing]
+    inner = tuple(slice(b, b + n) for b, n in zip(before, image.shape[1:], strict=True))
+    if any(missing):
+        # The last axis comes first in PyTorch's list.
+        sides = [n for b, m in zip(before[::-1], missing[::-1], strict=True) for n in (b, m - b)]
+        image = F.pad(image, sides)
+        skip = None if skip is None else F.pad(skip, sides)
+    return image, skip, inner
+
+
+def _by_region(predicted: Tensor, settings: Settings) -> Tensor:
+    """The network's probabilities (channels, x, y, z) as those of WT, TC and ET (3, x, y, z)."""
+    if settings.output == "classes":
+        # Class k is "in region k and in none further in": a region is its class and all within.
+        predicted = predicted[1:].flip(0).cumsum(0).flip(0)
+    out = torch.zeros((len(REGIONS), *predicted.shape[1:]))
+    out[[REGIONS.index(region) for region in settings.regions]] = predicted.cpu()
+    return out

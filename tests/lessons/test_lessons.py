@@ -1,0 +1,137 @@
+"""Every lesson: its parts, its words, and both of its notebooks executed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gliomakit.course import build, run
+
+PLACES = build.here()
+LESSONS = build.select(PLACES, None)
+EACH = pytest.mark.parametrize("lesson", LESSONS, ids=[one.name for one in LESSONS])
+
+SHORT = {"00_start_here"}
+"""Lessons that may be shorter than the others, with a single exercise."""
+
+HOLDS = {
+    "00_start_here": {
+        "dice_wt": lambda x: 0.8 <= x <= 1,
+        "dice_tc": lambda x: 0 <= x <= 1,
+        "dice_et": lambda x: 0 <= x <= 1,
+        "seconds": lambda x: 0 < x < 60,
+    },
+}
+"""What must hold of the figures that a lesson emits, at laptop size with the solutions."""
+
+
+# ---- what a lesson consists of ---------------------------------------------------------------
+
+
+@EACH
+def test_all_parts_are_there_in_their_order(lesson):
+    parts = [p.part for p in lesson.parts]
+    order = ["title", "objectives", "prerequisites", "minutes", "setup", "exercise", "quiz"]
+    order += ["remember", "next"]
+    places = [parts.index(part) for part in order]
+    assert places == sorted(places), f"order of {order}"
+    for part in ("title", "objectives", "prerequisites", "minutes", "setup", "remember", "next"):
+        assert parts.count(part) == 1, part
+    assert (1 if lesson.name in SHORT else 2) <= parts.count("exercise") <= 4
+    assert 3 <= parts.count("quiz") <= 5
+
+
+@EACH
+def test_it_begins_with_a_picture_that_has_words(lesson):
+    alt, path = re.search(r"!\[([^\]]+)\]\(([^)]+)\)", lesson.parts[0].text).groups()
+    assert (PLACES.sources / path).is_file()
+    assert len(alt.split()) >= 10
+
+
+@EACH
+def test_minutes_are_given_for_cpu_and_gpu(lesson):
+    (text,) = [p.text for p in lesson.parts if p.part == "minutes"]
+    assert re.search(r"CPU: (under )?[\d.]+ minutes", text)
+    assert re.search(r"GPU: (under )?[\d.]+ minutes|GPU: not measured", text)
+
+
+@EACH
+def test_words(lesson):
+    words = sum(len(p.text.split()) for p in lesson.parts if p.kind == "markdown")
+    words += sum(len(q.text.split()) for q in lesson.questions)
+    assert (1000 if lesson.name in SHORT else 1500) <= words <= 3000
+    text = "\n".join(p.text for p in lesson.parts)
+    assert "Try this" in text
+    assert "../glossary.md" in text
+
+
+@EACH
+def test_cells_are_short(lesson):
+    cells = [c for c in build.notebook(lesson, "solutions").cells if c.cell_type == "code"]
+    cells = [c for c in cells if c.metadata.get("gliomakit", {}).get("part") != "setup"]
+    lines = [sum(bool(line.strip()) for line in c.source.splitlines()) for c in cells]
+    assert sum(lines) / len(lines) <= 12
+    assert max(lines) <= 40
+
+
+@EACH
+def test_links_lead_somewhere(lesson):
+    for part in lesson.parts:
+        for link in re.findall(
+            r"\]\(([^)#\s]+)[^)]*\)", part.text if part.kind == "markdown" else ""
+        ):
+            if link.startswith("http"):
+                continue
+            folder = PLACES.notebooks if link.endswith(".ipynb") else PLACES.sources
+            assert (folder / link).exists(), link
+
+
+@EACH
+def test_every_picture_has_words_beside_it(lesson):
+    cells = build.load(PLACES.built(lesson.name, "stubs")).cells
+    shown = 0
+    for cell, following in zip(cells, cells[1:]):
+        if any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
+            shown += 1
+            assert following.metadata.get("gliomakit", {}).get("part") == "picture", cell.source
+            assert len(following.source.split()) >= 10
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    assert output.metadata["image/png"]["alt"]
+    assert shown
+
+
+def test_the_map_names_every_lesson():
+    text = LESSONS[0].parts[-1].text
+    for lesson in LESSONS:
+        assert re.search(rf"^\| .*{lesson.number}\b", text, re.M), lesson.name
+    assert "medical device" in LESSONS[0].parts[-2].text
+
+
+# ---- executed --------------------------------------------------------------------------------
+
+
+@pytest.mark.lesson
+@EACH
+def test_with_its_solutions_it_runs_and_its_figures_hold(lesson, tmp_path, monkeypatch):
+    monkeypatch.delenv("GLIOMAKIT_DATA", raising=False)
+    (outcome,) = run.run([lesson.name], out=tmp_path, places=PLACES)
+    assert outcome.error is None, outcome.error.block
+    assert set(outcome.exercises) == {p.name for p in lesson.parts if p.exercise}
+    assert set(outcome.exercises.values()) == {"passed"}
+    assert outcome.figure
+    for name, holds in HOLDS[lesson.name].items():
+        assert holds(outcome.figures[name]), f"{name} = {outcome.figures[name]}"
+
+
+@pytest.mark.lesson
+@EACH
+def test_with_its_stubs_it_runs_and_says_not_yet(lesson, tmp_path, monkeypatch):
+    monkeypatch.delenv("GLIOMAKIT_DATA", raising=False)
+    (outcome,) = run.run([lesson.name], out=tmp_path, places=PLACES, variant="stubs", smoke=True)
+    assert outcome.error is None, outcome.error.block
+    assert set(outcome.exercises.values()) == {"not yet"}
+    assert "goes on with gliomakit" in "".join(
+        o.get("text", "") for c in outcome.notebook.cells for o in c.get("outputs", [])
+    )
