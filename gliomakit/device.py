@@ -1,8 +1,8 @@
 """Where to compute, and how precisely: CUDA, Apple's MPS or the processor.
 
-Numbers of half the size are two to seven times faster where the hardware multiplies them natively,
-and slower than fp32 where it does not. bf16 has fp32's range and three digits; fp16 has four
-digits, but overflows beyond 65,504, so training with it needs a gradient scaler.
+Numbers of half the size are three to seven times faster where the hardware multiplies them
+natively, and slower than fp32 where it does not. bf16 has fp32's range and three digits; fp16 has
+four digits, but overflows beyond 65,504, so training with it needs a gradient scaler.
 """
 
 from __future__ import annotations
@@ -90,15 +90,16 @@ def autocast(
 def memory_format(device: torch.device | str, precision: str) -> torch.memory_format:
     """How 3-D images and weights best lie in memory.
 
-    Channels last on processors (1.2 times faster in fp32, up to 3 times in bf16, measured) and for
-    a GPU's half precision; else PyTorch's own order.
+    Channels last in half precision (on a processor with AMX `UNet3d` is up to 2.4 times faster by
+    it, and seven times faster than in fp32; with instance norm only three times). In fp32
+    PyTorch's own order: there the other gains a quarter without instance norm, and loses as much
+    with it.
 
-    >>> memory_format("cpu", "fp32")
-    torch.channels_last_3d
+    >>> memory_format("cpu", "bf16"), memory_format("cpu", "fp32")
+    (torch.channels_last_3d, torch.contiguous_format)
     """
-    kind = torch.device(device).type
-    last = kind == "cpu" or (kind == "cuda" and precision != "fp32")
-    return torch.channels_last_3d if last else torch.contiguous_format
+    half = precision != "fp32" and torch.device(device).type in ("cpu", "cuda")
+    return torch.channels_last_3d if half else torch.contiguous_format
 
 
 def memory(device: torch.device | str) -> tuple[int | None, int | None]:

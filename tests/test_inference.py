@@ -23,7 +23,7 @@ from gliomakit.preprocess import prepare, restore
 from gliomakit.regions import SEQUENCES
 from gliomakit.unet import UNet3d
 
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=12, deadline=None)
 
 
 class Small(nn.Module):
@@ -56,7 +56,7 @@ def monai(network, image: Tensor, size, overlap: float, activation: str = "sigmo
 @given(
     shape=st.tuples(*[st.integers(3, 15)] * 3),
     size=st.one_of(st.integers(5, 10), st.tuples(*[st.integers(5, 10)] * 3)),
-    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.75]),
+    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.6]),
     batch=st.sampled_from([1, 3]),
     activation=st.sampled_from(["sigmoid", "softmax"]),
 )

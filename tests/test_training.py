@@ -312,6 +312,7 @@ KILLED = {
 SCRIPT = """
     import importlib.util, json, os, signal, sys
     import torch
+    import torch._dynamo  # the first step of any optimiser imports it: here once for all children
     from gliomakit import _checkpoint
     from gliomakit.training import Fit, fit
 

@@ -16,10 +16,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from gliomakit.model import load_model, save_model
-
 from gliomakit import training
 from gliomakit.cases import find_cases
+from gliomakit.model import load_model, save_model
 from gliomakit.phantom import write_dataset
 from gliomakit.preprocess import prepare_all
 

@@ -117,6 +117,22 @@ def progress_bar(items: Sequence, what: str, unit: str) -> Iterable:
     return tqdm(items, what, unit=unit, file=sys.stderr, disable=hidden, leave=False)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise `GliomakitError` if the folder cannot be written or made: before the work, not after.
+
+    Nothing is written or made by the check.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise GliomakitError(
+            "is a file where a folder is meant", where=place, todo="name another place to write to"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise GliomakitError("cannot be written to", where=place, todo="name another folder")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file beside its place and rename it. Raises `GliomakitError` if that fails."""
     from .._nifti import write_files

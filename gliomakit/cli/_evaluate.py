@@ -15,6 +15,7 @@ from ..regions import REGIONS
 from ._common import (
     Convention,
     Json,
+    check_writable,
     columns,
     explain,
     progress_bar,
@@ -69,6 +70,7 @@ def evaluate(
     pairing = match(find_labels(prediction), find_labels(reference))
     if csv_file is not None:
         _refuse_input(csv_file, [file.path for pair in pairing.pairs for file in pair])
+        check_writable(csv_file.parent)
     scores, failed = [], []
     for mine, theirs in progress_bar(pairing.pairs, "evaluate", "case"):
         try:

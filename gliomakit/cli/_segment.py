@@ -16,6 +16,7 @@ from ._common import (
     Convention,
     Device,
     Json,
+    check_writable,
     columns,
     explain,
     progress_bar,
@@ -99,6 +100,7 @@ def segment(
     found, bad = _find(cases or [], single, brain_mask, name, out)
     others = [path for path in (weights, _file(resample_to)) if path is not None]
     jobs = _jobs.plan(found, out, others, overwrite)
+    check_writable(jobs[0].out.parent)
 
     from ..weights import load
 

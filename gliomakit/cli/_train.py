@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import GliomakitError
-from ._common import Cache, Device, Spacing, Workers, remark, say, spacing_of
+from ._common import Cache, Device, Spacing, Workers, check_writable, remark, say, spacing_of
 from ._split import from_file, random_split
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def train(
     from ..preprocess import prepare_all
     from ..training import Fit, fit
 
+    check_writable(out)
     found = {files.name: files for files in find_cases(data, "training")}
     found = {name: files for name, files in found.items() if files.label is not None}
     if not found:

@@ -215,7 +215,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         told = "FAILED" if o.error else o.figure or "none"
         earlier = "" if o.fresh else "  (as run before)"
         lines.append(f"{o.name:<{width}}  {o.seconds:7.1f}  {told}{earlier}")
-    total = sum(o.seconds for o in outcomes if o.fresh)
+    total = sum(o.seconds for o in outcomes)
     lines.append(f"{'in all':<{width}}  {total:7.1f}")
     return "\n".join(lines)
 

@@ -41,11 +41,12 @@ class Result:
         return f"{_SIGNS[self.status]} {self.name}, {self.status}: {self.message}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        said = self.message[:1].upper() + self.message[1:]
         border = f"border-left: 4px solid {_COLOURS[self.status]}; padding: 0.3em 0.8em"
         return {
             "text/plain": repr(self),
             "text/html": f'<div style="{border}"><b>{_SIGNS[self.status]} Exercise {self.name}, '
-            f"{self.status}.</b> {html.escape(self.message)}</div>",
+            f"{self.status}.</b> {html.escape(said)}</div>",
             MIME: {"exercise": self.name, "status": self.status},
         }
 

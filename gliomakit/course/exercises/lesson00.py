@@ -31,6 +31,7 @@ def volume(answer: Answer) -> None:
             (voxels * one / 100, "1 mL is 1000 mm³, not 100"),
             (voxels * one / 1e6, "1 mL is 1000 mm³; a million mm³ is a litre"),
             (label.size * one / 1000, "you count the background too: 0 is no tumour"),
+            (label.size, "that is the number of all voxels, the background's too"),
             (label.size * one, "you count the background too (0 is no tumour), and in mm³"),
             (
                 (label.size - voxels) * one / 1000,
