@@ -7,21 +7,47 @@ moment leaves the old checkpoint or the new one, whole.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .errors import GliomakitError
+from .preprocess import Prepared
+
+NAME = "checkpoint.safetensors"
+"""The file in the folder of a run."""
 
 KEY = "gliomakit-checkpoint"
 """The header's entry that holds the JSON."""
 
 Facts = dict[str, object]
+
+
+def folder(out: Path, resume: bool) -> Path:
+    """The folder, made if need be, after a file could be written in it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / (NAME + ".part")
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise GliomakitError(
+            f"the folder for the run cannot be written ({error.strerror or error})", where=out
+        ) from error
+    if not resume and (out / NAME).exists():
+        raise GliomakitError(
+            "the folder holds a training run already",
+            where=out,
+            todo="take it up again with --resume, or name another folder",
+        )
+    return out
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Facts) -> None:
@@ -75,6 +101,17 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Facts]:
             where=path,
             todo="remove it to begin anew",
         ) from error
+
+
+def fingerprint(case: Prepared) -> dict[str, str]:
+    """Name and digest of a case: shape, spacing, sequences, the middle plane of image and label.
+    Enough to notice other data or another preparation without reading every voxel."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(repr((case.image.shape, tuple(case.spacing), tuple(case.present))).encode())
+    middle = case.image.shape[1] // 2
+    for array in (case.image[:, middle], case.regions[middle]):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {"name": case.name, "digest": digest.hexdigest()}
 
 
 def differences(saved: Facts, now: Facts) -> list[str]:

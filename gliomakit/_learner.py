@@ -11,6 +11,7 @@ import torch
 from . import losses
 from ._recipe import LEVELS, Fit
 from .device import autocast, fast_precision, memory_format
+from .errors import GliomakitError
 from .inference import sliding_window
 from .metrics import counts, dice
 from .model import Model, Settings
@@ -141,6 +142,30 @@ class Learner:
             trained_on=s.trained_on,
         )
         return Model(network.eval(), settings)
+
+
+def check_cases(
+    training: Sequence[Prepared], validation: Sequence[Prepared], settings: Fit
+) -> None:
+    """Raise `GliomakitError` for cases that cannot be learned from, or not together."""
+    if not training:
+        raise GliomakitError("there are no training cases")
+    target = training[0].frame.target
+    for case in (*training, *validation):
+        if case.regions is None:
+            raise GliomakitError(
+                "this case has no label", where=case.name, todo="leave it out of training"
+            )
+        if not set(case.present) & set(settings.sequences):
+            raise GliomakitError(
+                f"this case has none of {', '.join(settings.sequences)}", where=case.name
+            )
+        if case.frame.target != target:
+            raise GliomakitError(
+                f"this case was prepared with spacing {case.frame.target}, the first with {target}",
+                where=case.name,
+                todo="prepare all cases alike",
+            )
 
 
 @torch.no_grad()

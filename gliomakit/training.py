@@ -7,7 +7,6 @@ same number of threads, the weights at the end are the same to the last bit.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -24,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from . import __version__, _checkpoint
-from ._learner import Learner
+from ._learner import Learner, check_cases
 from ._recipe import Fit
 from ._record import Callback, CtrlC, History, Row, Tell, read_history
 from .device import pick_device
@@ -34,8 +33,7 @@ from .preprocess import Prepared
 
 __all__ = ["Fit", "Fitted", "fit"]
 
-CHECKPOINT, MODEL = "checkpoint.safetensors", "model.safetensors"
-HISTORY, SETTINGS = "history.jsonl", "settings.json"
+MODEL, HISTORY, SETTINGS = "model.safetensors", "history.jsonl", "settings.json"
 
 PATIENCE = 20
 """Steps in a row without a finite gradient after which a run is given up."""
@@ -96,14 +94,14 @@ def fit(
     if `out` cannot be written, and if a resumed run had other settings or other cases.
     """
     settings = Fit() if settings is None else settings
-    _check_cases(training, validation, settings)
+    check_cases(training, validation, settings)
     device = pick_device(device)
-    folder = None if out is None else _folder(Path(out), resume)
+    folder = None if out is None else _checkpoint.folder(Path(out), resume)
     with torch.random.fork_rng([device] if device.type == "cuda" else []), CtrlC() as ctrl_c:
         torch.manual_seed(settings.seed)
         learner = Learner(training, settings, device)
         run = _Run(learner, training, validation, folder, Tell(callback), ctrl_c)
-        if folder is not None and (folder / CHECKPOINT).exists():
+        if folder is not None and (folder / _checkpoint.NAME).exists():
             run.load()
         return run.go(progress)
 
@@ -123,8 +121,8 @@ class _Run:
         self.learner, self.settings, self.device = learner, learner.settings, learner.device
         self.validation, self.folder, self.tell, self.ctrl_c = validation, folder, tell, ctrl_c
         self.cases = {
-            "training": [_fingerprint(case) for case in training],
-            "validation": [_fingerprint(case) for case in validation],
+            "training": [_checkpoint.fingerprint(case) for case in training],
+            "validation": [_checkpoint.fingerprint(case) for case in validation],
         }
         self.end = min(self.settings.steps, SMOKE_STEPS) if _smoke() else self.settings.steps
         self.step = self.skipped = self.in_a_row = 0
@@ -198,7 +196,7 @@ class _Run:
         self.bar.update()
         self._show()
         if self.in_a_row >= PATIENCE:
-            kept = self.folder is not None and (self.folder / CHECKPOINT).exists()
+            kept = self.folder is not None and (self.folder / _checkpoint.NAME).exists()
             raise GliomakitError(
                 f"loss or gradient has not been a number for {PATIENCE} steps, up to step {step}",
                 where=self.folder,
@@ -280,12 +278,12 @@ class _Run:
             "in_a_row": self.in_a_row,
             "seconds": self._seconds(),
         }
-        _checkpoint.write(self.folder / CHECKPOINT, tensors, facts)
-        self.tell("checkpoint", step=self.step, path=self.folder / CHECKPOINT)
+        _checkpoint.write(self.folder / _checkpoint.NAME, tensors, facts)
+        self.tell("checkpoint", step=self.step, path=self.folder / _checkpoint.NAME)
 
     def load(self) -> None:
         """Take up the run whose checkpoint lies in the folder."""
-        path, learner = self.folder / CHECKPOINT, self.learner
+        path, learner = self.folder / _checkpoint.NAME, self.learner
         tensors, facts = _checkpoint.read(path)
         found = _checkpoint.differences(facts["settings"], self.settings.as_json())
         for kind, now in self.cases.items():
@@ -311,60 +309,6 @@ class _Run:
         self.step, self.begun = facts["step"], monotonic() - facts["seconds"]
         self.skipped, self.in_a_row = facts["skipped"], facts["in_a_row"]
         self.history += read_history(self.folder / HISTORY, self.step)
-
-
-def _fingerprint(case: Prepared) -> dict[str, str]:
-    """Name and digest of a case: shape, spacing, sequences, the middle plane of image and label.
-    Enough to notice other data or another preparation without reading every voxel."""
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr((case.image.shape, tuple(case.spacing), tuple(case.present))).encode())
-    middle = case.image.shape[1] // 2
-    for array in (case.image[:, middle], case.regions[middle]):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return {"name": case.name, "digest": digest.hexdigest()}
-
-
-def _check_cases(
-    training: Sequence[Prepared], validation: Sequence[Prepared], settings: Fit
-) -> None:
-    if not training:
-        raise GliomakitError("there are no training cases")
-    target = training[0].frame.target
-    for case in (*training, *validation):
-        if case.regions is None:
-            raise GliomakitError(
-                "this case has no label", where=case.name, todo="leave it out of training"
-            )
-        if not set(case.present) & set(settings.sequences):
-            raise GliomakitError(
-                f"this case has none of {', '.join(settings.sequences)}", where=case.name
-            )
-        if case.frame.target != target:
-            raise GliomakitError(
-                f"this case was prepared with spacing {case.frame.target}, the first with {target}",
-                where=case.name,
-                todo="prepare all cases alike",
-            )
-
-
-def _folder(out: Path, resume: bool) -> Path:
-    """The folder, made if need be, after a file could be written in it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / (CHECKPOINT + ".part")
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise GliomakitError(
-            f"the folder for the run cannot be written ({error.strerror or error})", where=out
-        ) from error
-    if not resume and (out / CHECKPOINT).exists():
-        raise GliomakitError(
-            "the folder holds a training run already",
-            where=out,
-            todo="take it up again with --resume, or name another folder",
-        )
-    return out
 
 
 def _last_dice(history: Sequence[Row]) -> dict[str, float]:

@@ -308,7 +308,7 @@ def test_output_folder_without_permission(case, weights, refused, tmp_path, monk
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     if os.access(closed, os.W_OK):  # root may write everywhere
-        monkeypatch.setattr(os, "access", lambda *_: False)
+        monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)
     out = closed / "x.nii.gz"
     refused("segment", case, "--weights", weights, "--out", out, words=[closed])
 

@@ -209,7 +209,7 @@ def test_interrupt(run, monkeypatch):
 
     monkeypatch.setattr("gliomakit.evaluation.find_labels", stop)
     code, out, err = run("evaluate", "a", "b")
-    assert (code, out, err) == (130, "", "gliomakit: interrupted\n")
+    assert (code, out, err.strip()) == (130, "", "gliomakit: interrupted")
 
 
 def test_reader_of_stdout_gone():
@@ -370,10 +370,13 @@ def test_train_wrong_settings(refused, fits, tmp_path):
     refused(*line, "--loss", "guess", words=["guess", "weighted-dice"])
     refused(*line, "--spacing", "wide", words=["wide"])
     refused(*line, "--validation", 1, words=["validation"])
+    for place in ("1", "2"):
+        save(brats(tmp_path / "twins" / place / "same") / "same_seg.nii.gz", label())
+    refused("train", tmp_path / "twins", "--out", tmp_path / "run", words=["two cases", "same"])
     refused("train", brats(tmp_path / "bare"), "--out", tmp_path / "run", words=["label"])
 
 
-def test_train_resumes_with_the_settings_and_patients_of_before(run, fits, tmp_path):
+def test_train_resumes_with_the_settings_and_patients_of_before(run, refused, fits, tmp_path):
     from gliomakit.training import Fit
 
     data, out = msd(tmp_path / "data", list("abcd")), tmp_path / "run"
@@ -384,6 +387,8 @@ def test_train_resumes_with_the_settings_and_patients_of_before(run, fits, tmp_p
     assert run("train", data, "--out", out, "--resume")[0] == 0
     head, tail, again, _, _, resume = fits[0]
     assert again == settings and resume
+    (out / "settings.json").write_text("{}")
+    refused("train", data, "--out", out, "--resume", words=["settings.json"])
     assert [files.name for files in head + tail] == ["d", "b", "a", "c"]
 
 

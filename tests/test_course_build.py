@@ -393,6 +393,47 @@ def test_wrong_calls_are_refused(toy):
         run.run(jobs=0, places=toy)
 
 
+def test_the_commands_say_what_they_did(toy, monkeypatch, capsys):
+    outcome = run.Outcome("07_toy", "A toy lesson", None, 3.0, figure="twenty")
+    monkeypatch.setattr(run, "run", lambda lessons, size, jobs: [outcome])
+    assert run.main(["07"], "laptop", 1) == 0
+    table, where = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert "07_toy" in table and "3.0  twenty" in table
+    assert where.endswith("build/course/index.html")
+    outcome.error = _kernel.LessonFailed("07_toy", 1, "x", "NameError: x")
+    assert run.main() == 1
+
+    monkeypatch.setattr(build, "here", lambda: toy)
+    assert build.main(["--check"]) == 1
+    assert capsys.readouterr().out.count("stale: ") == 3
+    assert build.main(["--no-execute", "7"]) == 0
+    assert "notebooks/07_toy.ipynb" in capsys.readouterr().out
+    assert build.main(["--no-execute"]) == 0
+    assert "07_toy: up to date" in capsys.readouterr().out
+
+
+def test_outside_a_checkout_there_are_no_lessons(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "checkout", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GliomakitError, match="no lessons here"):
+        build.here()
+    course(tmp_path, {"07_toy": TOY})
+    assert build.here().notebooks == tmp_path / "notebooks"
+
+
+def test_a_missing_picture_is_drawn_and_an_unknown_one_refused(tmp_path, monkeypatch):
+    from gliomakit._picture import Picture
+    from gliomakit.course import pictures
+
+    text = TOY.replace("See the", "![A picture](../images/07_toy.png)\n#\n# See the")
+    places = course(tmp_path, {"07_toy": text})
+    with pytest.raises(GliomakitError, match="nothing draws this picture"):
+        pictures.draw_missing(only(places), places.notebooks)
+    monkeypatch.setitem(pictures.DRAWN, "07_toy", Picture)
+    assert pictures.draw_missing(only(places), places.notebooks)
+    assert pictures.draw_missing(only(places), places.notebooks) == []
+
+
 def test_the_package_digest_sees_every_file():
     assert run.package_digest() == run.package_digest()
     assert len(run.package_digest()) == 64

@@ -26,6 +26,15 @@ from gliomakit.unet import UNet3d
 few = settings(max_examples=12, deadline=None)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small gain nothing from threads, and lose much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Small(nn.Module):
     """Knows where in the window a voxel is (padding), and cares about direction: no two windows,
     flips or positions give the same."""

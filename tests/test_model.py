@@ -22,6 +22,15 @@ from gliomakit.unet import UNet3d
 SIZE = 16
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small gain nothing from threads, and lose much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def make_model(norm: str = "batch", **settings: object) -> Model:
     torch.manual_seed(0)
     told = Settings(**settings)

@@ -154,9 +154,9 @@ def test_settings_that_make_no_sense_are_refused(bad, said):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"output": "regions"},
-        {"output": "classes", "regions": ("wt",)},
-        {"output": "classes", "loss": "dice-ce", "optimiser": "adam"},
+        {"output": "regions", "steps": 80},
+        {"output": "classes", "regions": ("wt",), "steps": 40},
+        {"output": "classes", "loss": "dice-ce", "optimiser": "adam", "steps": 50},
     ],
     ids=["regions", "two classes", "four classes"],
 )
@@ -164,12 +164,12 @@ def test_it_overfits_one_batch(settings):
     # The patch is the volume, and nothing is drawn: every step has the same batch.
     case = prepared()
     still = {"flip": False, "rotate": False, "intensity": False, "alone": 0.0, "drop": 0.0}
-    quick = {"base_filters": 4, "steps": 80, "rate": 2e-2, "schedule": "constant"}
+    quick = {"base_filters": 4, "rate": 2e-2, "schedule": "constant"}
     recipe = Fit(**(TINY | still | quick | settings))
     fitted = fit([case], [case], recipe)
     assert set(fitted.dice) == {*recipe.regions, "mean"}
     assert min(fitted.dice.values()) > 0.9
-    first, last = fitted.history[0]["loss"], fitted.history[79]["loss"]
+    first, last = fitted.history[0]["loss"], fitted.history[-2]["loss"]
     assert last < first / 2
     assert (
         fitted.model.settings.channels
@@ -248,7 +248,7 @@ def test_averaged_weights():
 
 def test_dropped_sequences_are_zero_and_so_are_those_not_looked_at():
     whole, partial = prepared(0), prepared(1, present=("t1", "t2"))
-    settings = TINY | {"batch": 8, "alone": 0.5, "drop": 0.5}
+    settings = TINY | {"batch": 8, "alone": 0.5, "drop": 0.5, "precision": "bf16"}
     learner = Learner([whole, partial], Fit(**settings), torch.device("cpu"))
     kinds = set()
     for step in range(6):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import GliomakitError
-from ..regions import REGIONS, to_label
+from ..regions import REGIONS, SEQUENCES, to_label
 from ..regions import convention as known_convention
 from ._common import (
     Convention,
@@ -191,8 +191,7 @@ def _identity(model: Model) -> dict[str, str]:
 
 
 def _file(resample_to: str | None) -> Path | None:
-    from ..regions import SEQUENCES
-
+    """The file of `--resample-to`, if it names one and not a sequence."""
     return None if resample_to is None or resample_to in SEQUENCES else Path(resample_to)
 
 

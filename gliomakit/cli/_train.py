@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from ..errors import GliomakitError
 from ._common import Cache, Device, Spacing, Workers, check_writable, remark, say, spacing_of
-from ._split import from_file, random_split
+from ._split import Split, from_file, random_split
 
 if TYPE_CHECKING:
     from ..cases import CaseFiles
@@ -103,18 +103,15 @@ def train(
     """
     from ..cases import find_cases
     from ..preprocess import prepare_all
-    from ..training import Fit, fit
+    from ..training import MODEL, Fit, fit
 
     check_writable(out)
-    found = {files.name: files for files in find_cases(data, "training")}
-    found = {name: files for name, files in found.items() if files.label is not None}
-    if not found:
-        raise GliomakitError("there is no case with a label to train on", where=data)
-    earlier = _earlier(out) if resume else None
+    found = _labelled(find_cases(data, "training"), data)
     given = _given(context)
     base = Fit.paper(cases=len(found)) if paper else Fit()
-    if earlier:
-        base, names = Fit(**earlier["settings"]), (earlier["training"], earlier["validation"])
+    earlier = _earlier(out) if resume else None
+    if earlier is not None:
+        base, names = earlier
     elif split is not None:
         names = from_file(split)
     else:
@@ -131,7 +128,7 @@ def train(
         say(f"{region.upper() if region != 'mean' else region}: Dice {dice:.3f}")
     if fitted.skipped:
         remark(f"{fitted.skipped} steps were left out: their gradient was not finite")
-    say(str(out / "model.safetensors"))
+    say(str(out / MODEL))
 
 
 def _given(context: typer.Context) -> dict[str, object]:
@@ -155,15 +152,29 @@ def _settings(base: Fit, given: dict[str, object], trained_on: str) -> Fit:
     return replace(base, **given, trained_on=base.trained_on or trained_on)
 
 
-def _earlier(out: Path) -> dict | None:
+def _earlier(out: Path) -> tuple[Fit, Split] | None:
     """Settings and patients of the run in a folder; None if none began there."""
-    path = out / "settings.json"
+    from ..training import SETTINGS, Fit
+
+    path = out / SETTINGS
     try:
-        return json.loads(path.read_text("utf-8"))
+        about = json.loads(path.read_text("utf-8"))
+        return Fit(**about["settings"]), (about["training"], about["validation"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise GliomakitError(f"cannot be read: {error}", where=path) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GliomakitError(f"does not say how the run began ({error})", where=path) from None
+
+
+def _labelled(cases: Sequence[CaseFiles], data: Path) -> dict[str, CaseFiles]:
+    """The cases with a label by name. Raises `GliomakitError` for none, or two of one name."""
+    found: dict[str, CaseFiles] = {}
+    for files in cases:
+        if files.label is not None and found.setdefault(files.name, files) is not files:
+            raise GliomakitError(f"two cases have the name {files.name}", where=data)
+    if not found:
+        raise GliomakitError("there is no case with a label to train on", where=data)
+    return found
 
 
 def _chosen(found: dict[str, CaseFiles], names: Sequence[str], data: Path) -> list[CaseFiles]:

@@ -271,4 +271,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except GliomakitError as error:
-        sys.exit(f"gliomakit: error: {error}")
+        print(getattr(error, "block", ""), file=sys.stderr)
+        print(f"gliomakit: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -140,6 +140,7 @@ def index_page(outcomes: Sequence[Outcome], glossary: bool = False) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <title>gliomakit: the executed course</title>
 <style>{style}</style>
 </head>

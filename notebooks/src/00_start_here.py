@@ -36,7 +36,8 @@
 # %% [markdown]
 # +++ minutes
 # **Time**: 20 minutes to read and try. The cells compute for about half a minute on two CPU cores
-# (CPU: 0.5 minutes), and for less on a GPU (GPU: under 0.5 minutes).
+# (CPU: 0.5 minutes; GPU: not measured yet). When they run for the first time on a machine, the
+# patients are made first: one or two minutes more.
 
 # %% [markdown]
 # ## Set up

@@ -1,0 +1,39 @@
+"""Lessons with a real patient in GLIOMAKIT_DATA: the same cells, another picture."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gliomakit.course import run
+
+DATA = Path(os.environ.get("GLIOMAKIT_REAL_DATA") or "missing")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.lesson,
+    pytest.mark.skipif(
+        not (DATA / "brats2021").is_dir(),
+        reason="needs real patients: GLIOMAKIT_REAL_DATA names no folder with brats2021/",
+    ),
+]
+
+
+def test_lesson_00_segments_the_first_real_patient_that_it_finds(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "brats2021"))
+    (outcome,) = run.run(["00"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    assert outcome.figures["own_dice_wt"] >= 0.6
+    pictures = [
+        o
+        for c in outcome.notebook.cells
+        for o in c.get("outputs", [])
+        if "image/png" in o.get("data", {})
+    ]
+    assert len(pictures) == 3
+
+
+def test_lesson_00_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "lgg"))
+    (outcome,) = run.run(["00"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    assert "own_dice_wt" not in outcome.figures
