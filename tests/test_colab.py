@@ -18,17 +18,25 @@ from packaging.utils import canonicalize_name
 from gliomakit.course import colab
 from gliomakit.course.colab import NOTHING_FOUND, SETUP_CELL, build, setup_cell, start_page
 from gliomakit.project import repository
-from tests.test_packaging import requirements
+from tests.test_packaging import FREEZES, read, requirements
 
 ROOT = Path(__file__).resolve().parent.parent
-FREEZE = (ROOT / "tests" / "colab_freeze.txt").read_text(encoding="utf-8")
 ODD_LINES = """\
 # Editable install with no version control (somewhere==0.1)
 -e git+https://host/else.git@abc#egg=else
-google-colab @ file:///colabtools/dist/google_colab-1.0.0.tar.gz#sha256=00
+google-colab @ file:///colabtools/dist/google_colab-1.0.0.tar.gz
 torchao @ https://host/whl/torchao-0.10.0-py3-none-any.whl
+jupyter_kernel_gateway @ git+https://host/kernel_gateway@b134e99
 distro-info===1.1build1
 """
+ODD = {
+    "google-colab": "1.0.0",
+    "torchao": "0.10.0",
+    "jupyter_kernel_gateway": "3.0.0",
+    "cucim-cu12": "26.2.0",
+    "en_core_web_sm": "3.8.0",
+}
+"""Versions of what stands in a freeze with an address, as the installed packages tell them."""
 
 
 class Colab:
@@ -50,9 +58,9 @@ class Colab:
             "find_spec",
             lambda name: None if name == "gliomakit" and not self.installed else find(name),
         )
-        odd = {"google-colab": "1.0.0", "torchao": "0.10.0"}
+        self.freeze = read(FREEZES[0]) + ODD_LINES
         real = importlib.metadata.version
-        version = lambda name: odd.get(name) or real(name)  # noqa: E731
+        version = lambda name: ODD.get(name) or real(name)  # noqa: E731
         monkeypatch.setattr(importlib.metadata, "version", version)
         self.run_really = subprocess.run
         monkeypatch.setattr(subprocess, "run", self.run)
@@ -75,7 +83,7 @@ class Colab:
         if command[:3] != [sys.executable, "-m", "pip"]:
             return self.run_really(command, **options)
         if command[3] == "freeze":
-            return subprocess.CompletedProcess(command, 0, stdout=FREEZE + ODD_LINES)
+            return subprocess.CompletedProcess(command, 0, stdout=self.freeze)
         assert command[3] == "install" and "--upgrade" not in command
         self.constraints = Path(command[command.index("-c") + 1]).read_text().splitlines()
         self.installed = None if self.fails else command[-1]
@@ -141,24 +149,24 @@ def test_one_sentence_when_nothing_is_found(machine, refused):
     assert machine.installed is None and NOTHING_FOUND.count(".") == 1
 
 
-def test_the_runtimes_own_versions_are_the_constraints(machine):
+@pytest.mark.parametrize("freeze", FREEZES)
+def test_the_runtimes_own_versions_are_the_constraints(machine, freeze):
+    """All of them, those that were installed from an address too; and our ranges admit them, or
+    pip would refuse, or replace what Colab ships.
+    """
+    machine.freeze = read(freeze) + ODD_LINES
     (machine.content / WHEEL).touch()
     machine.set_up()
-    ships = [line for line in FREEZE.splitlines() if line and not line.startswith("#")]
-    assert sorted(machine.constraints) == sorted([*ships, "google-colab==1.0.0", "torchao==0.10.0"])
-    kept = {canonicalize_name(r.name): r for r in map(Requirement, machine.constraints)}
-    assert str(kept["torch"].specifier) == "==2.11.0"
-
-
-def test_the_packages_ranges_admit_those_constraints(machine):
-    """pip would refuse, or replace what Colab ships, if one of them did not."""
-    (machine.content / WHEEL).touch()
-    machine.set_up()
-    kept = {canonicalize_name(r.name): r for r in map(Requirement, machine.constraints)}
+    lines = [line for line in machine.freeze.splitlines() if not line.startswith(("#", "-e"))]
+    names = {re.split(r" @ |==", line)[0] for line in lines} - {"distro-info"}
+    kept = {Requirement(line).name: Requirement(line) for line in machine.constraints}
+    assert set(kept) == names
+    assert str(kept["google-colab"].specifier) == "==1.0.0"
+    assert not [one for one in kept.values() if one.url]
+    kept = {canonicalize_name(name): str(one.specifier)[2:] for name, one in kept.items()}
     for one in requirements("lessons"):
-        pin = kept.get(canonicalize_name(one.name))
-        if pin:
-            assert one.specifier.contains(str(pin.specifier)[2:]), one
+        version = kept.get(canonicalize_name(one.name))
+        assert version is None or one.specifier.contains(version), one
 
 
 def test_a_failed_installation_is_said_once(machine):

@@ -20,7 +20,8 @@ import urllib.request
 
 OLDEST, NEWEST = (3, 11), (3, 14)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-NEEDED_GB = {"cpu": 4, "": 8}  # room for the downloads and what is unpacked from them
+# Room for the downloads and what is unpacked from them. On Linux PyTorch brings CUDA's libraries.
+NEEDED_GB = {"cpu": 4, "": 8 if sys.platform.startswith("linux") else 4}
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

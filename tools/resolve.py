@@ -12,6 +12,7 @@ Exits with 1 if a row that must resolve does not.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ ROWS = (
     # Colab runs 3.13 (its pinned runtime 3.12). Its own versions have no wheels for every other
     # Python: these rows show that it is they, not our ranges, that stand in the way.
     ("colab", ("3.12", "3.13"), ("lessons",), "tests/colab_freeze.txt", (), True),
+    ("colab 2026.02", ("3.12",), ("lessons",), "tests/colab_freeze_2026_02.txt", (), True),
     ("colab, other", ("3.11", "3.14"), ("lessons",), "tests/colab_freeze.txt", (), False),
     ("newest", PYTHONS, EVERYTHING, None, (), True),
     ("lowest", ("3.11",), ("course",), None, ("--resolution", "lowest-direct"), True),
@@ -50,7 +52,12 @@ def resolve(
         for extra in extras:
             command += ["--extra", extra]
         if constraints:
-            command += ["--constraint", constraints]
+            # Lines with an address and local versions (+cu128) are in no package index.
+            lines = (ROOT / constraints).read_text(encoding="utf-8").splitlines()
+            plain = [re.sub(r"\+\w+$", "", line) for line in lines if " @ " not in line]
+            file = Path(folder) / "constraints.txt"
+            file.write_text("\n".join(plain), encoding="utf-8")
+            command += ["--constraint", str(file)]
         # PyTorch's wheels for Macs ask for macOS 14.
         mac = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"}
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=mac)

@@ -85,12 +85,12 @@ print(doctor.render(doctor.collect()))
 #
 # - **FLAIR** shows water in the tissue. The swelling around a tumour, its *edema*, is bright; the
 #   fluid in the brain's own hollows is not.
-# - **T1** shows anatomy. Fat in the white matter makes it brighter than the grey.
+# - **T1** shows anatomy. Fat in the white matter makes it brighter than the grey matter.
 # - **T1ce** is T1 after a contrast agent went into a vein. Where the tumour has broken the
 #   border between blood and brain, the agent leaks out and shines.
 # - **T2** shows all fluid bright, the hollows too.
 #
-# Guess before you run the cell: which part of this brain, in per cent, is tumour?
+# Guess before you run the cell: how much of this brain, in per cent, is tumour?
 
 # %%
 PATIENT = 6  # try another: 0 to 7 at laptop size, 0 to 3 at the others
@@ -295,8 +295,8 @@ for index, region in enumerate(REGIONS):
 # - [ ] It will reach about 0.9 there too.
 #   You cannot know. Real scanners, real tumours and real readers differ from what was computed.
 # - [ ] Nothing at all, so such a network is useless.
-#   That is too strict. It is a reason to measure on real patients, which is what the model's card
-#   does and names.
+#   That is too strict. It is a reason to measure on real patients. The model's card, which comes
+#   with the package, gives such figures.
 # - [x] That the method works where training and test are alike; the rest has to be measured.
 #   Right. One patient of the same kind as the training shows that the machinery works, no more.
 
