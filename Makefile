@@ -25,10 +25,10 @@ lab: install ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
 
 test: install-test ## install, run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 quick: install-test ## tests without the lessons and the browser
-	@$(BIN)/python -m pytest -m "not lesson and not browser" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not lesson and not browser" $(ARGS)
 
 lint: install-test ## style of the code
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -42,8 +42,8 @@ weights: install ## train the network that ships with the package
 bench: install-bench ## time the package beside its peers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-results: install-test ## figures on real patients in GLIOMAKIT_REAL_DATA
-	@$(BIN)/python results/development.py $(ARGS)
+results: install-test ## figures of the shipped network, also on patients in GLIOMAKIT_REAL_DATA
+	@$(BIN)/python results/shipped.py $(ARGS)
 
 colab: install-test ## build/gliomakit-colab.zip: wheel, notebooks, a page that says what to do
 	@$(BIN)/python -m gliomakit.course.colab build $(ARGS)

@@ -77,6 +77,13 @@ def test_kinds_hold_what_they_say():
     assert min(ml) < 40 < 120 < max(ml) < 260
 
 
+def test_an_exam_shows_its_lesion():
+    # 35 is a patient whose field of view, as it was drawn first, left the tumour out.
+    for seed in (32, 35):
+        case = make_case(seed, spacing=4.0)
+        assert (case.label > 0).sum() * 0.064 > 4
+
+
 def test_enhancement_and_edema_are_seen(cases):
     brighter = 0
     for case in cases:

@@ -17,8 +17,8 @@ from .source import Lesson
 _LINK = re.compile(r"!\[[^\]]*\]\(\.\./images/(\w+)\.png\)")
 
 
-PATIENT = 6
-"""Of the test patients: its enhancing tumour is a ring around a dark core, as textbooks show it."""
+PATIENT = 3
+"""Of the test patients, as in lesson 00: one slice of it shows edema, core and enhancing tumour."""
 
 
 def start_here() -> Figure:

@@ -18,10 +18,18 @@ class Scan:
     bias: torch.Tensor
 
 
-def scan(dice: Dice, grid: Grid, clean: torch.Tensor, brain: torch.Tensor) -> Scan:
-    """Four sequences as an exam gives them: stripped of the skull, more or less well."""
+def scan(
+    dice: Dice, grid: Grid, clean: torch.Tensor, brain: torch.Tensor, tumour: torch.Tensor
+) -> Scan:
+    """Four sequences as an exam gives them: stripped of the skull, more or less well.
+
+    brain: share of brain in [0, 1]; tumour: bool, where the lesion is.
+    """
     mask = skull_strip(dice, grid, brain)
     view = field_of_view(dice, grid, mask)
+    if (view & mask & tumour).sum() < 0.6 * tumour.sum():
+        # An exam is planned on its lesion: one that would miss most of it was not taken like this.
+        view = torch.ones_like(view)
     image = torch.empty_like(clean)
     bias = torch.empty_like(clean)
     rubbish = _remnants(dice, grid, brain) if dice.chance(0.2) else None

@@ -65,7 +65,8 @@ def _make(seed: int, spacing: float, name: str) -> PhantomCase:
     points = grid.coordinates()
     anatomy = head.sample(points + displacement(growth, points))
     tumour = shape(dice, growth, grid, anatomy)
-    exam = scan(dice, grid, render(dice, grid, anatomy, tumour), anatomy.brain)
+    clean = render(dice, grid, anatomy, tumour)
+    exam = scan(dice, grid, clean, anatomy.brain, tumour.code > 0)
 
     covered = (exam.image > 0).any(0)
     label = torch.where(covered, tumour.code, torch.zeros_like(tumour.code))

@@ -93,7 +93,7 @@ print(doctor.render(doctor.collect()))
 # Guess before you run the cell: how much of this brain, in per cent, is tumour?
 
 # %%
-PATIENT = 6  # try another: 0 to 7 at laptop size, 0 to 3 at the others
+PATIENT = 3  # try another: 0 to 7 at laptop size, 0 to 3 at the others
 
 FINE = SIZE != "laptop"  # voxels of 1 mm instead of 2 mm
 names = embedded_names("fine" if FINE else "test")
