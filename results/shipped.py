@@ -108,6 +108,23 @@ def markdown(content: dict) -> str:
     return "\n".join([*lines, f"SHA-256 of the network: `{about['weights_sha256'][:12]}…`.", ""])
 
 
+BEGIN, END = "<!-- figures: written by results/shipped.py -->", "<!-- end of figures -->"
+
+
+def with_figures(readme: str, content: dict) -> str:
+    """The README with this run's means between the two marks."""
+    lines = ["| mean Dice | n | WT | TC | ET |", "|---|---|---|---|---|"]
+    kinds = {"phantoms, test patients": content["groups"][PHANTOMS]}
+    if content["real"]:
+        kinds["real patients (development figures)"] = content["real"]
+    for name, means in kinds.items():
+        cells = " | ".join(f"{m['dice']:.2f}" for m in means.values())
+        lines.append(f"| {name} | {means['wt']['n']} | {cells} |")
+    lines += ["", NOTE + " Every case: [results/shipped.md](results/shipped.md)."]
+    head, rest = readme.split(BEGIN)
+    return "\n".join([head + BEGIN, "", *lines, "", END + rest.split(END)[1]])
+
+
 def main() -> None:
     root, start = os.environ.get("GLIOMAKIT_REAL_DATA"), time.time()
     with tempfile.TemporaryDirectory() as name:
@@ -139,6 +156,8 @@ def main() -> None:
     }
     (HERE / "shipped.json").write_text(json.dumps(content, indent=1) + "\n")
     (HERE / "shipped.md").write_text(markdown(content))
+    readme = HERE.parent / "README.md"
+    readme.write_text(with_figures(readme.read_text(), content))
     print(markdown(content))
 
 

@@ -173,8 +173,8 @@ emit(
 #
 # **Try this.** Set `PATIENT` to another number and run the cells from there. Which region gets the
 # lowest Dice most often? (Mostly the smallest one: the same thin line of wrong voxels weighs more
-# in a small region than in a large one. And a patient may have no enhancing tumour at all. Then
-# the Dice is 1 if the network finds none either, and 0 if it finds a single voxel.)
+# in a small region than in a large one. And a patient may have no enhancing tumour, or no tumour
+# at all. Then the Dice is 1 if the network finds none either, and 0 if it finds a single voxel.)
 
 # %% [markdown]
 # ## On a real patient, if you have one
