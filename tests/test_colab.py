@@ -226,6 +226,7 @@ def test_the_zip_holds_wheel_notebooks_and_page(archive):
     lessons = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert lessons <= names and {f"solutions/{name}" for name in lessons} <= names
     assert {"START_HERE.html", "LICENSE", "LICENSE-lessons", "data/README.md"} <= names
+    assert {"glossary.md", "images/00_start_here.png", "00_start_here.ipynb"} <= names
     assert (
         len([name for name in names if re.fullmatch(r"gliomakit-[\d.]+-py3-none-any.whl", name)])
         == 1

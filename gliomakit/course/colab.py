@@ -108,7 +108,9 @@ def build(out: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(root, Path(folder))
         content = {wheel.name: wheel.read_bytes()}
-        for path in notebooks:
+        # What the notebooks show and link to.
+        linked = [*(root / "notebooks" / "images").glob("*.png"), root / "notebooks/glossary.md"]
+        for path in notebooks + linked:
             content[path.relative_to(root / "notebooks").as_posix()] = path.read_bytes()
         names = sorted(path.name for path in notebooks if path.parent.name == "notebooks")
         content["START_HERE.html"] = start_page(names).encode()
