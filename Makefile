@@ -25,6 +25,7 @@ lab: install ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
 
 test: install-test ## install, run all tests
+	@$(BIN)/python -m gliomakit.phantom
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 quick: install-test ## tests without the lessons and the browser

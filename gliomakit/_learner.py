@@ -25,7 +25,7 @@ class Learner:
     """Network, averaged weights, optimiser and patches of a training run.
 
     The first weights come from PyTorch's generator, all else that is random from seed and step.
-    `step` keeps the device busy and waits for nothing.
+    `step` keeps the device busy and waits for nothing, but on MPS for the norm of the gradient.
     """
 
     def __init__(self, cases: Sequence[Prepared], settings: Fit, device: torch.device):
@@ -45,10 +45,7 @@ class Learner:
             weight_decay=s.weight_decay,
             fused=device.type in ("cpu", "cuda"),
         )
-        # Only fp16 needs scaling. With a scale of 1 the scaler still leaves out a step whose
-        # gradient is not finite, without the device having to be asked.
-        scale = {} if self.precision == "fp16" else {"init_scale": 1.0, "growth_interval": 2**30}
-        self.scaler = torch.amp.GradScaler(device.type, **scale)
+        self.scaler = gradient_scaler(device, self.precision)
         self.sampler = PatchSampler(
             cases,
             s.size,
@@ -78,7 +75,8 @@ class Learner:
         if s.clip_gradient:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, s.clip_gradient, norm)
         self.optimiser.param_groups[0]["lr"] = s.rate_at(number)
-        self.scaler.step(self.optimiser)
+        if self.scaler.is_enabled() or norm.isfinite():
+            self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not self.network:
@@ -142,6 +140,20 @@ class Learner:
             trained_on=s.trained_on,
         )
         return Model(network.eval(), settings)
+
+
+def gradient_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """What leaves out a step whose gradient is not finite, without the device having to be asked.
+
+    Only fp16 needs scaling; elsewhere the scale is 1. On MPS older versions of PyTorch lack the
+    arithmetic for it, so there it is disabled where nothing is to be scaled.
+
+    >>> gradient_scaler(torch.device("mps"), "fp32").is_enabled()
+    False
+    """
+    scale = {} if precision == "fp16" else {"init_scale": 1.0, "growth_interval": 2**30}
+    enabled = device.type != "mps" or precision == "fp16"
+    return torch.amp.GradScaler(device.type, **scale, enabled=enabled)
 
 
 def check_cases(

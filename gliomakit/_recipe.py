@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from .errors import GliomakitError
 from .losses import LOSSES
-from .regions import REGIONS, SEQUENCES
+from .regions import CONVENTIONS, REGIONS, SEQUENCES
 from .unet import NORMS, UNet3d
 
 SCHEDULES = ("one-cycle", "cosine", "step", "constant")
@@ -72,9 +72,10 @@ class Fit:
         validate_every:   steps between validations on whole volumes; the last step always is one.
         overlap:          of the windows in validation.
         checkpoint_every: steps between checkpoints.
-    For the record, kept in the model
+    For the record (the first two are kept in the model)
         clip:         percentiles that the cases were prepared with (`preprocess.prepare`).
         trained_on:   what the cases are, in words.
+        convention:   what the user said that their labels' numbers mean; None: they tell it.
 
     Raises `GliomakitError` for a value that makes no sense.
 
@@ -116,6 +117,7 @@ order
     checkpoint_every: int = 100
     clip: tuple[float, float] | None = (0.5, 99.5)
     trained_on: str = ""
+    convention: str | None = None
 
     @classmethod
     def paper(cls, cases: int = 400, epochs: int = 100, **changes: object) -> Fit:
@@ -223,6 +225,7 @@ order
             "norm": NORMS,
             "precision": (None, "fp32", "bf16", "fp16"),
             "loss": (None, *LOSSES),
+            "convention": (None, *CONVENTIONS),
         }
         for name, values in known.items():
             if getattr(self, name) not in values:

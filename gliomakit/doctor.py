@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
@@ -151,10 +152,11 @@ def cache_state() -> Report:
     """Where caches go, the room there, and whether the embedded phantoms are made."""
     folder = cache_folder()
     there = next(p for p in (folder, *folder.parents) if p.is_dir())
-    made = sum(
-        len(json.loads(file.read_text(encoding="utf-8")).get("training", []))
-        for file in folder.glob("phantoms/*/*/dataset.json")
-    )
+    made = 0
+    for file in folder.glob("phantoms/*/*/dataset.json"):
+        # A damaged one counts as none: a report must not end at what it could report.
+        with suppress(OSError, ValueError, AttributeError, TypeError):
+            made += len(json.loads(file.read_text(encoding="utf-8")).get("training", []))
     free = round(shutil.disk_usage(there).free / 1e9, 1)
     return {"folder": str(folder), "free_gb": free, "phantoms": made}
 

@@ -238,6 +238,7 @@ class _Run:
             return
         about = {
             "settings": self.settings.as_json(),
+            "spacing": self.learner.spacing,
             "cases": {kind: [c["name"] for c in cases] for kind, cases in self.cases.items()},
             "machine": self._machine(),
             "gliomakit": __version__,
@@ -302,7 +303,8 @@ class _Run:
                 stacklevel=3,
             )
         _checkpoint.take_up(tensors, learner.network, learner.average, learner.optimiser)
-        learner.scaler.load_state_dict(facts["scaler"])
+        if facts["scaler"]:  # empty if it was disabled, as on MPS
+            learner.scaler.load_state_dict(facts["scaler"])
         torch.set_rng_state(tensors["rng.cpu"])
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)

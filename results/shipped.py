@@ -20,10 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from gliomakit.phantom import embedded
+from gliomakit.phantom import embedded, make_case
 from gliomakit.phantom.dataset import embedded_names
 from gliomakit.regions import REGIONS
 
+POLICY = (
+    "Means are over all n; a region that is in neither label counts 1, one that is missed or "
+    "spurious counts 0."
+)
 HERE = Path(__file__).parent
 PHANTOMS = "phantoms, test"
 NOTE = (
@@ -67,45 +71,93 @@ def loose(group: str, source: Path, out: Path) -> list[dict]:
 
 
 def row(group: str, score: dict, seconds: float) -> dict:
-    """One patient: Dice of the three regions, and the volumes."""
+    """One patient: Dice of the three regions by the usual policy (both empty 1, one empty 0)."""
     found = {"group": group, "case": score["case"], "seconds": seconds}
     for region, values in score["regions"].items():
         found[region] = {
-            "dice": None if values["reference_ml"] == 0 else round(values["dice"], 4),
+            "dice": round(values["dice"], 4),
             "ml": round(values["volume_ml"], 1),
             "reference_ml": round(values["reference_ml"], 1),
+            "missed": values["missed"],
+            "spurious": values["spurious"],
         }
     return found
 
 
-def mean(rows: list[dict], region: str) -> tuple[float, int]:
-    """Mean Dice over the patients whose reference has the region, and how many those are."""
-    values = [r[region]["dice"] for r in rows if r[region]["dice"] is not None]
-    return sum(values) / len(values), len(values)
+def summary(rows: list[dict]) -> dict[str, dict]:
+    """By region: mean Dice over all n, misses and spurious regions, and the mean over those
+    patients whose reference has the region."""
+    means = {}
+    for region in REGIONS:
+        ours = [r[region] for r in rows]
+        there = [r["dice"] for r in ours if r["reference_ml"] > 0]
+        means[region] = {
+            "dice": sum(r["dice"] for r in ours) / len(ours),
+            "n": len(ours),
+            "missed": sum(r["missed"] for r in ours),
+            "spurious": sum(r["spurious"] for r in ours),
+            "dice_where_there": sum(there) / len(there) if there else None,
+            "n_where_there": len(there),
+        }
+    return means
 
 
-def summary(rows: list[dict]) -> dict:
-    """Mean Dice and n of each region."""
-    return {g: dict(zip(("dice", "n"), mean(rows, g))) for g in REGIONS}
+def line(name: str, means: dict[str, dict]) -> str:
+    """A row of means: WT, TC, ET over all n, ET where there is some, misses and spurious."""
+    cells = [f"{means[g]['dice']:.3f}" for g in REGIONS]
+    et = means["et"]
+    there = "–" if et["dice_where_there"] is None else f"{et['dice_where_there']:.3f}"
+    wrong = [
+        ", ".join(f"{means[g][kind]} {g.upper()}" for g in REGIONS if means[g][kind]) or "0"
+        for kind in ("missed", "spurious")
+    ]
+    cells += [f"{there} (n = {et['n_where_there']})", *wrong]
+    return f"| {name} | {et['n']} | {' | '.join(cells)} |"
+
+
+HEADER = [
+    "| mean Dice | n | WT | TC | ET | ET where there is some | missed | spurious |",
+    "|---|---|---|---|---|---|---|---|",
+]
+
+
+def groups(content: dict) -> dict[str, dict]:
+    """Every group's means, and those of all real patients."""
+    real = {"all real patients (development figures)": content["real"]} if content["real"] else {}
+    return content["groups"] | real
 
 
 def markdown(content: dict) -> str:
-    """The table that people read: every patient, then the mean of the group."""
+    """The tables that people read: means, then every patient."""
     about, rows = content["about"], content["cases"]
-    lines = ["# Figures of the shipped network", "", NOTE, ""]
-    lines += ["| patients | WT | TC | ET | false ET, mL |", "|---|---|---|---|---|"]
-    for group, means in content["groups"].items():
-        for r in (r for r in rows if r["group"] == group):
-            cells = ["–" if r[g]["dice"] is None else f"{r[g]['dice']:.3f}" for g in REGIONS]
-            false = f"{r['et']['ml']:.1f}" if r["et"]["reference_ml"] == 0 else ""
-            lines.append(f"| {r['case']} | {' | '.join(cells)} | {false} |")
-        cells = [f"**{m['dice']:.3f}** (n = {m['n']})" for m in means.values()]
-        lines.append(f"| **{group}** | {' | '.join(cells)} | |")
-    if content["real"]:
-        cells = [f"**{m['dice']:.3f}** (n = {m['n']})" for m in content["real"].values()]
-        lines.append(f"| **all real patients** | {' | '.join(cells)} | |")
+    lines = ["# Figures of the shipped network", "", NOTE, POLICY, "", *HEADER]
+    lines += [line(name, means) for name, means in groups(content).items()]
+    lines += ["", "| patient | WT | TC | ET | WT, mL (reference) | ET, mL (reference) | s |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for r in rows:
+        cells = [f"{r[g]['dice']:.3f}" for g in REGIONS]
+        cells += [f"{r[g]['ml']} ({r[g]['reference_ml']})" for g in ("wt", "et")]
+        lines.append(f"| {r['case']} | {' | '.join(cells)} | {r['seconds']} |")
     lines += ["", f"Command: `make results`; {about['minutes']} minutes on {about['machine']}."]
+    lines += [
+        f"A phantom is made in {about['phantom_seconds']['2mm']} s at 2 mm and "
+        f"{about['phantom_seconds']['1mm']} s at 1 mm, on one core."
+    ]
     return "\n".join([*lines, f"SHA-256 of the network: `{about['weights_sha256'][:12]}…`.", ""])
+
+
+def phantom_seconds() -> dict[str, float]:
+    """Median seconds that a phantom takes on one core (`make_case` never uses more)."""
+    make_case(0, 4.0)  # reads the atlas
+    found = {}
+    for spacing, seeds in ((2.0, range(28, 35)), (1.0, range(36, 39))):
+        seconds = []
+        for seed in seeds:
+            start = time.perf_counter()
+            make_case(seed, spacing)
+            seconds.append(time.perf_counter() - start)
+        found[f"{spacing:g}mm"] = round(sorted(seconds)[len(seconds) // 2], 2)
+    return found
 
 
 BEGIN, END = "<!-- figures: written by results/shipped.py -->", "<!-- end of figures -->"
@@ -113,14 +165,11 @@ BEGIN, END = "<!-- figures: written by results/shipped.py -->", "<!-- end of fig
 
 def with_figures(readme: str, content: dict) -> str:
     """The README with this run's means between the two marks."""
-    lines = ["| mean Dice | n | WT | TC | ET |", "|---|---|---|---|---|"]
-    kinds = {"phantoms, test patients": content["groups"][PHANTOMS]}
-    if content["real"]:
-        kinds["real patients (development figures)"] = content["real"]
-    for name, means in kinds.items():
-        cells = " | ".join(f"{m['dice']:.2f}" for m in means.values())
-        lines.append(f"| {name} | {means['wt']['n']} | {cells} |")
-    lines += ["", NOTE + " Every case: [results/shipped.md](results/shipped.md)."]
+    real = content["real"]
+    lines = [*HEADER, line("phantoms, test patients", content["groups"][PHANTOMS])]
+    if real:
+        lines.append(line("real patients (development figures)", real))
+    lines += ["", f"{NOTE} {POLICY} Every case: [results/shipped.md](results/shipped.md)."]
     head, rest = readme.split(BEGIN)
     return "\n".join([head + BEGIN, "", *lines, "", END + rest.split(END)[1]])
 
@@ -140,17 +189,17 @@ def main() -> None:
             within = ("--within", source)
             rows += folders("MSD slabs, four sequences", [source], source, out / "msd", *within)
             rows += loose("BraTS 2013, FLAIR and T1ce", root / "brats2013", out)
-    groups = {g: summary([r for r in rows if r["group"] == g]) for g in unique(rows)}
     real = [r for r in rows if r["group"] != PHANTOMS]
     about = {
         "note": NOTE,
         "minutes": round((time.time() - start) / 60, 1),
+        "phantom_seconds": phantom_seconds(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "weights_sha256": sidecar["network"]["sha256"],
     }
     content = {
         "about": about,
-        "groups": groups,
+        "groups": {g: summary([r for r in rows if r["group"] == g]) for g in unique(rows)},
         "real": summary(real) if real else None,
         "cases": rows,
     }

@@ -376,20 +376,64 @@ def test_train_wrong_settings(refused, fits, tmp_path):
     refused("train", brats(tmp_path / "bare"), "--out", tmp_path / "run", words=["label"])
 
 
-def test_train_resumes_with_the_settings_and_patients_of_before(run, refused, fits, tmp_path):
+def test_train_resumes_with_all_that_the_run_began_with(run, refused, tmp_path, monkeypatch):
+    """A real run, stopped after two steps, goes on without its options being given again."""
     from gliomakit.training import Fit
 
-    data, out = msd(tmp_path / "data", list("abcd")), tmp_path / "run"
-    out.mkdir()
-    settings = Fit(steps=77, base_filters=4, trained_on="3 cases of data")
-    about = {"settings": settings.as_json(), "training": ["d", "b", "a"], "validation": ["c"]}
-    (out / "settings.json").write_text(json.dumps(about))
-    assert run("train", data, "--out", out, "--resume")[0] == 0
-    head, tail, again, _, _, resume = fits[0]
-    assert again == settings and resume
+    data, out, split = msd(tmp_path / "data", list("abcd")), tmp_path / "run", tmp_path / "split"
+    split.write_text(json.dumps({"training": ["d", "b"], "validation": ["c"]}))
+    options = {"steps": 3, "filters": 2, "patch": 16, "batch": 1, "precision": "fp32"}
+    options |= {"spacing": 1, "convention": "msd", "split": split}
+    monkeypatch.setenv("GLIOMAKIT_CACHE", str(tmp_path / "cache"))
+    line = ("train", data, "--out", out, "--device", "cpu")
+    with monkeypatch.context() as patch:
+        patch.setenv("GLIOMAKIT_SMOKE", "1")
+        code, _, err = run(*line, *(w for name, v in options.items() for w in (f"--{name}", v)))
+    assert code == 0, err
+    begun = (out / "settings.json").read_text()
+    told = json.loads(begun)
+    settings = Fit(**told["settings"])
+    assert (settings.steps, settings.convention) == (3, "msd") and told["spacing"] == [1.0] * 3
+    assert told["cases"] == {"training": ["d", "b"], "validation": ["c"]}
+
+    def steps():
+        rows = map(json.loads, (out / "history.jsonl").read_text().splitlines())
+        return [row["step"] for row in rows if "loss" in row]
+
+    assert steps() == [1, 2]
+    for other in (("--spacing", 2), ("--spacing", "own"), ("--convention", "brats2023")):
+        refused(*line, "--resume", *other, words=[out, f"another {other[0]}"])
+    code, _, err = run(*line, "--resume")
+    assert code == 0 and steps() == [1, 2, 3], err
+    assert (out / "settings.json").read_text() == begun
+    assert run(*line, "--resume", "--spacing", 1, "--convention", "msd")[0] == 0
     (out / "settings.json").write_text("{}")
-    refused("train", data, "--out", out, "--resume", words=["settings.json"])
-    assert [files.name for files in head + tail] == ["d", "b", "a", "c"]
+    refused(*line, "--resume", words=["settings.json"])
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [("UPENN-{}", list(ENDS.values())), ("BraTS-PED-{}-000", ["-t2f", "-t1n", "-t1c", "-t2w"])],
+)
+def test_labels_that_no_name_decides_are_read_when_the_user_says_how(
+    run, refused, tmp_path, monkeypatch, name, ends
+):
+    """The error's advice, to give --convention, works."""
+    monkeypatch.setenv("GLIOMAKIT_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    for case in map(name.format, "12"):
+        for seed, end in enumerate(ends):
+            save(data / case / f"{case}{end}.nii.gz", sequence(seed))
+        save(data / case / f"{case}{ends[0][0]}seg.nii.gz", label((2, 1, 3)))
+    small = "--steps 1 --filters 2 --patch 16 --batch 1 --precision fp32 --device cpu".split()
+    train = ("train", data, "--out", tmp_path / "run", *small)
+    for line in (("prepare", data, "--json"), train):
+        line = (*line, "--workers", 1)
+        refused(*line, words=["seg.nii.gz", "brats2023", "--convention"])
+        refused(*line, "--convention", "brats1999", words=["brats1999", "brats2023"])
+        code, out, err = run(*line, "--convention", "brats2023")
+        assert code == 0, err
+        assert line[0] == "train" or json.loads(out)["labelled"] == 2
 
 
 def test_split_by_file_and_by_patient(run, refused, fits, tmp_path):
@@ -497,6 +541,32 @@ def test_segment_one_bad_case_of_many(run, weights, tmp_path):
     assert len(lines) == 2 and all(line.startswith("gliomakit: error: ") for line in lines)
     assert "b_t2.nii.gz" in err and "given twice" in err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.json", "a.nii.gz"]
+
+
+def test_segment_goes_on_when_the_memory_is_too_small_for_a_case(
+    run, refused, weights, tmp_path, monkeypatch
+):
+    import torch
+
+    from gliomakit import inference
+
+    real = inference.segment
+
+    def segment(case, *arguments, **options):
+        if case.name == "a":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(case, *arguments, **options)
+
+    monkeypatch.setattr(inference, "segment", segment)
+    for name in ("a", "b"):
+        brats(tmp_path / "data" / name)
+    line = ("--out", tmp_path / "out", "--weights", weights, "--json")
+    code, text, err = run("segment", tmp_path / "data", *line)
+    told = json.loads(text)
+    assert code == 2 and [row["case"] for row in told["cases"]] == ["b"]
+    assert [failure["case"] for failure in told["failed"]] == ["a"]
+    assert err.count("\n") == 1 and "not enough memory" in err
+    refused("segment", tmp_path / "data" / "a", *line, words=["not enough memory"])
 
 
 def test_segment_two_cases_of_one_name(refused, weights, tmp_path):

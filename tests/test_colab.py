@@ -1,16 +1,19 @@
 """The set-up cell against Colab's freeze, and the zip that carries the course there."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
 import re
 import subprocess
 import sys
+import time
 import types
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -126,6 +129,26 @@ def test_a_wheel_in_drive_is_found_after_asking(machine, monkeypatch):
     assert "MyDrive/gliomakit-colab/gliomakit-0.1.0" in machine.installed and machine.mounts == 1
 
 
+@pytest.mark.parametrize("later", [0, 1])
+def test_of_two_wheels_the_newest_is_installed(machine, later):
+    wheels = []
+    for number, place in enumerate([machine.beside, machine.content / "gliomakit-colab"]):
+        place.mkdir(exist_ok=True)
+        wheels.append(place / f"gliomakit-0.{number}.0-py3-none-any.whl")
+        wheels[-1].touch()
+        os.utime(wheels[-1], (2000, 2000 if number == later else 1000))
+    machine.set_up()
+    assert machine.installed == f"gliomakit[lessons] @ {wheels[later].resolve().as_uri()}"
+
+
+def test_python_looks_again_for_what_pip_has_installed(machine, monkeypatch):
+    (machine.content / WHEEL).touch()
+    seen = []
+    monkeypatch.setattr(importlib, "invalidate_caches", lambda: seen.append(machine.installed))
+    machine.set_up()
+    assert seen == [machine.installed] and machine.installed
+
+
 def test_the_search_in_drive_is_bounded(machine):
     deep = machine.drive / "one" / "two" / "three"
     deep.mkdir(parents=True)
@@ -226,12 +249,58 @@ def test_the_zip_holds_wheel_notebooks_and_page(archive):
     lessons = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert lessons <= names and {f"solutions/{name}" for name in lessons} <= names
     assert {"START_HERE.html", "LICENSE", "LICENSE-lessons", "data/README.md"} <= names
-    assert {"glossary.md", "images/00_start_here.png", "00_start_here.ipynb"} <= names
+    assert {"glossary.md", "00_start_here.ipynb"} <= names
     assert (
         len([name for name in names if re.fullmatch(r"gliomakit-[\d.]+-py3-none-any.whl", name)])
         == 1
     )
     assert all(name.startswith("gliomakit-colab/") for name in archive.namelist())
+
+
+def test_no_notebook_in_the_zip_needs_a_file_beside_it(archive):
+    """Opened from Drive it has none: pictures are inside, other files are named, not linked."""
+    names = [name for name in archive.namelist() if name.endswith(".ipynb")]
+    assert names
+    for name in names:
+        notebook = nbformat.reads(archive.read(name).decode(), as_version=4)
+        nbformat.validate(notebook)
+        original = nbformat.read(
+            ROOT / "notebooks" / name.removeprefix("gliomakit-colab/"), as_version=4
+        )
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        links = re.findall(
+            r"\]\(\s*([^)\s]+)|<(?:img|a)\b[^>]*(?:src|href)=[\"']?([^\"'>\s]+)", text
+        )
+        links = ["".join(one) for one in links]
+        assert [one[:60] for one in links if not re.match(r"data:image/|https?:", one)] == [], name
+        assert any(one.startswith("data:image/png;base64,") for one in links)
+        assert "glossary (file `glossary.md`)" in text
+        for cell, old in zip(notebook.cells, original.cells, strict=True):
+            assert cell.id == old.id and (cell.cell_type == "markdown" or cell == old)
+
+
+def test_the_wheel_keeps_its_time(archive):
+    """The zip's other dates are fixed; wheels of two zips must tell which is the newer."""
+    dates = {entry.filename[-4:] == ".whl": entry.date_time for entry in archive.infolist()}
+    assert dates[False] == (2026, 1, 1, 0, 0, 0)
+    assert time.time() - 3600 < time.mktime((*dates[True], 0, 0, -1)) <= time.time() + 2
+
+
+def test_links_to_files_become_words(tmp_path):
+    text = (
+        "[words](../glossary.md#dice), [next](08_more.ipynb), [home](https://host/a.md), "
+        "`f[x](y)` ![a](../images/a.png)"
+    )
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"png")
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("[a](b.md)")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    alone = nbformat.reads(colab.standing_alone(tmp_path / "a.ipynb", tmp_path), as_version=4)
+    assert alone.cells[0].source == (
+        "words (file `glossary.md`), next (file `08_more.ipynb`), [home](https://host/a.md), "
+        "`f[x](y)` ![a](data:image/png;base64,cG5n)"
+    )
+    assert alone.cells[1].source == "[a](b.md)"
 
 
 def test_the_wheel_has_everything_the_package_reads(archive, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
@@ -371,6 +372,95 @@ def test_lessons_run_fail_report_and_are_not_run_again(tmp_path, quick, monkeypa
         run.run(["08"], places=places, out=out)
 
 
+def finished():
+    """In the place of `run._all`: lessons without a kernel; one that raises has failed."""
+
+    async def all_of(lessons, variant, *rest):
+        outcomes = []
+        for lesson in lessons:
+            built = fake_execution(build.notebook(lesson, variant))
+            one = run.Outcome(lesson.name, lesson.title, built, 1.0, figure=f"of {lesson.name}")
+            if any("raise ValueError" in cell.source for cell in built.cells):
+                one.error = _kernel.LessonFailed(lesson.name, 1, "x", "a wrong turn")
+            outcomes.append(one)
+        return outcomes
+
+    return all_of
+
+
+def test_the_index_keeps_the_lessons_that_ran_before(tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(run, "_all", finished())
+    places = course(
+        tmp_path, {n: TOY.replace("07.", f"{n[:2]}.") for n in ("06_a", "07_b", "08_c")}
+    )
+    out = tmp_path / "out"
+
+    def index() -> list[str]:
+        links = re.findall(r'class="row" href="(\w+)\.html"', (out / "index.html").read_text())
+        assert all((out / f"{name}.html").is_file() for name in links)
+        return links
+
+    for name, shown in (("08", ["08_c"]), ("06", ["06_a", "08_c"])):
+        (ran,) = run.run([name], places=places, out=out)
+        assert ran.name[:2] == name and index() == shown
+    page_of_b = lambda: (out / "07_b.html").read_text()  # noqa: E731
+    run.run(["07"], size="gpu", places=places, out=out)  # the others' kept runs are of another size
+    assert index() == ["06_a", "07_b", "08_c"]
+    assert "06_a.html" in page_of_b() and "08_c.html" in page_of_b()
+
+    path = places.sources / "07_b.py"
+    whole = path.read_text()
+    path.write_text(whole.replace("value = 20", "raise ValueError"))
+    run.run(["07"], places=places, out=out)
+    assert (
+        index() == ["06_a", "07_b", "08_c"] and "a wrong turn" in (out / "index.html").read_text()
+    )
+    run.run(["06"], places=places, out=out)
+    assert index() == ["06_a", "08_c"]  # what an earlier run of 07 left is not what its page shows
+    path.unlink()
+    run.run(["08"], places=places, out=out)
+    assert index() == ["06_a", "08_c"]
+
+
+def test_a_lesson_runs_again_when_what_its_figures_hang_on_changed(
+    toy, tmp_path, quick, monkeypatch
+):
+    data = tmp_path / "data"
+    inner = data / "imagesTr"
+    inner.mkdir(parents=True)
+    (inner / "a.nii").write_bytes(b"one")
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(data))
+    monkeypatch.setattr(run, "_all", finished())
+
+    def fresh() -> bool:
+        (outcome,) = run.run(places=toy, out=tmp_path / "out")
+        return outcome.fresh
+
+    assert fresh() and not fresh()
+    (inner / "a.nii").write_bytes(b"four")  # another size
+    assert fresh() and not fresh()
+    os.utime(inner / "a.nii", (1, 1))
+    assert fresh() and not fresh()
+    (inner / "a.nii").rename(inner / "b.nii")
+    assert fresh() and not fresh()
+    monkeypatch.setenv("GLIOMAKIT_CACHE", str(tmp_path / "elsewhere"))
+    assert fresh() and not fresh()
+    monkeypatch.setattr(run, "version", lambda name: f"another {name}")
+    assert fresh() and not fresh()
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(tmp_path / "nowhere"))
+    assert fresh() and not fresh()
+    monkeypatch.delenv("GLIOMAKIT_DATA")
+    assert fresh() and not fresh()
+
+
+def test_a_data_folder_is_looked_at_two_levels_deep(tmp_path):
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "c").touch()
+    seen = [entry.split("|")[0] for entry in run._entries(tmp_path)]
+    assert seen == [".", "./a", "./a/b"]
+
+
 def requests_of(html: str) -> list[str]:
     """Addresses that a browser would fetch to show the page."""
     fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"([^\"]+)", html)
@@ -434,9 +524,17 @@ def test_a_missing_picture_is_drawn_and_an_unknown_one_refused(tmp_path, monkeyp
     assert pictures.draw_missing(only(places), places.notebooks) == []
 
 
-def test_the_package_digest_sees_every_file():
-    assert run.package_digest() == run.package_digest()
-    assert len(run.package_digest()) == 64
+def test_the_package_digest_sees_every_file(monkeypatch):
+    from gliomakit import weights
+
+    read, whole, seen = Path.read_bytes, run.package_digest(), []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: seen.append(path) or read(path))
+    assert run.package_digest() == whole and len(whole) == 64
+    shipped = list(Path(weights.__file__).parent.glob("*.safetensors"))
+    assert shipped and {*shipped, Path(weights.__file__), Path(run.__file__)} <= set(seen)
+    other = lambda path: b"trained anew" if path in shipped else read(path)  # noqa: E731
+    monkeypatch.setattr(Path, "read_bytes", other)
+    assert run.package_digest() != whole
 
 
 # ---- pages -----------------------------------------------------------------------------------

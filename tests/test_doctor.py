@@ -129,6 +129,16 @@ def test_phantoms_in_the_cache_are_counted(tmp_path, monkeypatch):
     assert state["phantoms"] == 3 and state["free_gb"] > 0
 
 
+@pytest.mark.parametrize("text", [b'{"training": [{}', b"[]", b"\xff", b'{"training": null}'])
+def test_a_damaged_cache_counts_for_nothing(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("GLIOMAKIT_CACHE", str(tmp_path))
+    for name, content in (("1mm", text), ("2mm", b'{"training": [{}, {}]}')):
+        folder = tmp_path / "phantoms" / "v1" / name
+        folder.mkdir(parents=True)
+        (folder / "dataset.json").write_bytes(content)
+    assert doctor.cache_state()["phantoms"] == 2
+
+
 def test_the_command_prints_json_and_nothing_else():
     command = [sys.executable, "-m", "gliomakit", "doctor", "--json"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -224,11 +224,20 @@ def test_cpu_builds_replace_others_and_are_not_insisted_on(install, monkeypatch)
     monkeypatch.setattr(install, "reachable", lambda _: False)
     install.go("course", torch="cpu")
     assert "cannot be reached" in install.said[-1]
-    assert not install.go("course", torch="cpu")  # said once, not at every command
+    assert len(install.calls) == 1  # nothing is installed again for that
     monkeypatch.setattr(install, "reachable", lambda _: True)
-    (install.root / ".venv" / "gliomakit-installed.json").unlink()
-    install.go("course", torch="cpu")
+    assert install.go("course", torch="cpu")
     assert "--force-reinstall" in install.calls[-2]
+    assert not install.go("course", torch="cpu")
+
+
+def test_cpu_builds_are_asked_for_again_after_a_first_installation_without_them(
+    install, monkeypatch
+):
+    monkeypatch.setattr(install, "reachable", lambda _: False)
+    assert install.go("course", torch="cpu") and len(install.calls) == 1
+    monkeypatch.setattr(install, "reachable", lambda _: True)
+    assert install.go("course", torch="cpu") and install.CPU_INDEX in install.calls[-2]
 
 
 @pytest.mark.parametrize(

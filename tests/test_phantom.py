@@ -1,6 +1,8 @@
 """The phantom: deterministic, shaped like an exam, and hard to tell from MSD's files."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -50,6 +52,25 @@ def test_the_same_patient_at_another_spacing():
     assert fine.kind == coarse.kind
     volume = [(c.label > 0).sum() * np.prod(c.spacing) for c in (fine, coarse)]
     assert volume[0] == pytest.approx(volume[1], rel=0.15)
+    for i in range(4):
+        # Everything but the noise: bias field, gain, and where each sequence was cut.
+        sparse = fine.bias[i, ::2, ::2, ::2]
+        inside = (coarse.image[i] > 0) & (fine.image[i, ::2, ::2, ::2] > 0)
+        assert np.corrcoef(sparse[inside], coarse.bias[i][inside])[0, 1] > 0.95
+        seen = [(c.image[i] > 0).sum() * np.prod(c.spacing) for c in (fine, coarse)]
+        assert seen[0] == pytest.approx(seen[1], rel=0.05)
+        middle = [np.median(c.image[i][c.image[i] > 0]) for c in (fine, coarse)]
+        assert middle[0] == pytest.approx(middle[1], rel=0.05)
+
+
+def test_a_changed_generator_has_a_new_version():
+    # Coarse facts of one patient, the same on every machine but for rounding. If they change, every
+    # phantom does: raise dataset.VERSION, make weights and results anew, then put them here.
+    case = make_case(7, spacing=4.0)
+    facts = [int((case.label == k).sum()) for k in range(1, 4)]
+    facts += [int(round(float(np.median(i[i > 0])))) for i in case.image]
+    assert dataset.VERSION == 2
+    assert facts == pytest.approx([236, 70, 17, 153, 217, 336, 215], rel=0.005, abs=1)
 
 
 def test_an_exam_is_whole(cases):
@@ -169,6 +190,22 @@ def test_a_second_call_makes_only_what_is_missing(tmp_path):
     assert first.stat().st_mtime_ns == stamp
     assert np.array_equal(np.asarray(nib.load(second).dataobj).shape, (60, 60, 39, 4))
     assert len(second.read_bytes()) == len(content)
+
+
+def test_a_call_killed_at_its_start_can_be_repeated(tmp_path):
+    out = tmp_path / "set"
+    dataset._claim(
+        out, {"generator": "gliomakit.phantom", "version": dataset.VERSION, "spacing": 4.0}
+    )
+    assert not (out / "dataset.json").exists()
+    assert (write_dataset(out, cases=1, spacing=4.0) / "dataset.json").is_file()
+
+
+def test_a_plain_script_may_use_several_processes(tmp_path):
+    code = f"from gliomakit.phantom import write_dataset as w; w({str(tmp_path / 's')!r}, 2, 4.0)"
+    (tmp_path / "script.py").write_text(code.replace("4.0)", "4.0, workers=2)"))
+    subprocess.run([sys.executable, tmp_path / "script.py"], check=True, timeout=300)
+    assert len(find_cases(tmp_path / "s")) == 2
 
 
 def test_folders_that_cannot_be_used(tmp_path):

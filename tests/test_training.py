@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gliomakit import _checkpoint, losses, training
+from gliomakit import _checkpoint, _learner, losses, training
 from gliomakit._frame import Frame, Span
 from gliomakit._learner import Learner, _move_average
 from gliomakit.errors import GliomakitError
@@ -483,8 +483,46 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- what goes wrong
 
 
-def test_a_step_without_a_finite_gradient_is_left_out(monkeypatch):
+def test_only_mps_in_whole_precision_does_without_a_scaler():
+    enabled = {
+        (kind, precision)
+        for kind in ("cpu", "mps")
+        for precision in ("fp32", "bf16", "fp16")
+        if _learner.gradient_scaler(torch.device(kind), precision).is_enabled()
+    }
+    assert enabled == {("cpu", "fp32"), ("cpu", "bf16"), ("cpu", "fp16"), ("mps", "fp16")}
+
+
+def without_scaler(monkeypatch):
+    none = torch.amp.GradScaler("mps", enabled=False)
+    monkeypatch.setattr(_learner, "gradient_scaler", lambda *_: none)
+
+
+def test_a_run_goes_on_with_and_without_a_scaler(tmp_path, monkeypatch):
+    cases, recipe = [prepared()], Fit(**TINY)
+
+    def stop(event, **info):
+        if event == "step" and info["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = weights(fit(cases, settings=recipe).model)
+    for first in ("with", "without"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            if first == "without":
+                without_scaler(patch)
+            fit(cases, settings=recipe, out=tmp_path / first, callback=stop)
+        with monkeypatch.context() as patch:
+            if first == "with":
+                without_scaler(patch)
+            again = fit(cases, settings=recipe, out=tmp_path / first, resume=True)
+        assert torch.equal(weights(again.model), whole)
+
+
+@pytest.mark.parametrize("scaler", [True, False], ids=["scaler", "none, as on MPS"])
+def test_a_step_without_a_finite_gradient_is_left_out(monkeypatch, scaler):
     cases = [prepared()]
+    if not scaler:
+        without_scaler(monkeypatch)
     real = Learner.batch
     seen = []
 

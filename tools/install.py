@@ -161,19 +161,20 @@ def install(extras, flavour, root=ROOT, say=print):
         check_room(root, flavour)
         make_venv(venv)
         stamp = {"digest": "", "extras": [], "torch": ""}
-    switch = flavour == "cpu" and stamp["torch"] != "cpu"
+    wanted = flavour == "cpu" and stamp["torch"] != "cpu"
+    switch = wanted and reachable(CPU_INDEX)
+    if wanted and not switch:
+        say(f"{CPU_INDEX} cannot be reached: PyTorch is the usual build")
     if stamp["digest"] == number and set(extras) <= set(stamp["extras"]) and not switch:
         return False
     extras = sorted(set(extras) | set(stamp["extras"]))
     say(f"installing gliomakit[{','.join(extras)}] into .venv: some minutes, once")
-    if switch and reachable(CPU_INDEX):
+    if switch:
         pair = [pin(root, "torch"), pin(root, "torchvision")]
         replace = [] if fresh else ["--force-reinstall"]
         pip(venv, "--no-deps", "--index-url", CPU_INDEX, *replace, *pair)
-    elif switch:
-        say(f"{CPU_INDEX} cannot be reached: taking the usual build of PyTorch")
     pip(venv, "--constraint", "constraints.txt", "--editable", f".[{','.join(extras)}]")
-    torch = flavour or stamp["torch"]
+    torch = "cpu" if switch else stamp["torch"]
     write_stamp(venv, {"digest": number, "extras": extras, "torch": torch})
     return True
 

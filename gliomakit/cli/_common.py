@@ -15,6 +15,12 @@ import typer
 
 from ..errors import GliomakitError
 from ..regions import CONVENTIONS
+from ..regions import convention as known_convention
+
+
+def _known(name: str | None) -> str | None:
+    return None if name is None else known_convention(name).name
+
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
@@ -25,7 +31,9 @@ Device = Annotated[
 ]
 Convention = Annotated[
     str | None,
-    typer.Option(metavar="|".join(CONVENTIONS), help="What the label values mean."),
+    typer.Option(
+        metavar="|".join(CONVENTIONS), help="What the label values mean.", callback=_known
+    ),
 ]
 Cache = Annotated[
     Path | None,

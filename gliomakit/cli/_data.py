@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ._common import Cache, Json, Spacing, Workers, say, say_json, spacing_of
+from ._common import Cache, Convention, Json, Spacing, Workers, say, say_json, spacing_of
 
 
 def phantoms(
@@ -35,6 +35,7 @@ def prepare(
         Path, typer.Argument(metavar="DATA", help="An MSD data set, or BraTS case folders.")
     ],
     spacing: Spacing = None,
+    convention: Convention = None,
     workers: Workers = None,
     cache: Cache = None,
     as_json: Json = False,
@@ -47,7 +48,7 @@ def prepare(
     from ..paths import prepared_folder
     from ..preprocess import prepare_all
 
-    found = find_cases(data)
+    found = find_cases(data, convention=convention)
     folder = cache or prepared_folder()
     done = prepare_all(
         found, folder, spacing_of(spacing), workers=workers, progress=sys.stderr.isatty()

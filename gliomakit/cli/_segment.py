@@ -11,7 +11,6 @@ import typer
 
 from ..errors import GliomakitError
 from ..regions import REGIONS, SEQUENCES, to_label
-from ..regions import convention as known_convention
 from ._common import (
     Convention,
     Device,
@@ -94,8 +93,6 @@ def segment(
 
     if out is None:
         raise GliomakitError("nothing says where to write", todo="give --out FILE or --out FOLDER")
-    if convention is not None:
-        known_convention(convention)
     single = {"flair": flair, "t1": t1, "t1ce": t1ce, "t2": t2}
     found, bad = _find(cases or [], single, brain_mask, name, out)
     others = [path for path in (weights, _file(resample_to)) if path is not None]
@@ -110,7 +107,7 @@ def segment(
     for job in progress_bar(jobs, "segment", "case"):
         try:
             done.append(_segment(job, model, network, resample_to, mirror, device, convention))
-        except (GliomakitError, OSError, MemoryError) as error:
+        except (GliomakitError, OSError, MemoryError, RuntimeError) as error:
             if len(jobs) == 1 and not bad:
                 raise
             failed.append({"case": job.files.name, "error": explain(error)})

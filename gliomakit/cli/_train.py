@@ -7,13 +7,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from typer.core import TyperCommand
 
 from ..errors import GliomakitError
-from ._common import Cache, Device, Spacing, Workers, check_writable, remark, say, spacing_of
+from ._common import (
+    Cache,
+    Convention,
+    Device,
+    Spacing,
+    Workers,
+    check_writable,
+    remark,
+    say,
+    spacing_of,
+)
 from ._split import Split, from_file, random_split
 
 if TYPE_CHECKING:
@@ -89,6 +99,7 @@ def train(
         typer.Option(metavar="F", help="JSON that names the patients of training and validation."),
     ] = None,
     spacing: Spacing = None,
+    convention: Convention = None,
     device: Device = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR, with its settings.")
@@ -106,21 +117,24 @@ def train(
     from ..training import MODEL, Fit, fit
 
     check_writable(out)
-    found = _labelled(find_cases(data, "training"), data)
-    given = _given(context)
-    base = Fit.paper(cases=len(found)) if paper else Fit()
     earlier = _earlier(out) if resume else None
+    mm = spacing_of(spacing)
     if earlier is not None:
-        base, names = earlier
+        mm = earlier.spacing if spacing is None else mm
+        convention = convention or earlier.settings.convention
+        _check_same(earlier, mm, convention, out)
+    found = _labelled(find_cases(data, "training", convention), data)
+    given = _given(context) | {"convention": convention}
+    base = Fit.paper(cases=len(found)) if paper else Fit()
+    if earlier is not None:
+        base, names = earlier.settings, earlier.names
     elif split is not None:
         names = from_file(split)
     else:
         names = random_split(list(found), validation, given.get("seed", base.seed))
     chosen = [_chosen(found, part, data) for part in names]
     settings = _settings(base, given, f"{len(chosen[0])} cases of {data.resolve().name}")
-    prepared = prepare_all(
-        chosen[0] + chosen[1], cache, spacing_of(spacing), settings.clip, workers
-    )
+    prepared = prepare_all(chosen[0] + chosen[1], cache, mm, settings.clip, workers)
     head, tail = prepared[: len(chosen[0])], prepared[len(chosen[0]) :]
     remark(f"{len(head)} cases for training, {len(tail)} for validation, {settings.steps} steps")
     fitted = fit(head, tail, settings, out, device, resume, progress=sys.stderr.isatty())
@@ -152,18 +166,48 @@ def _settings(base: Fit, given: dict[str, object], trained_on: str) -> Fit:
     return replace(base, **given, trained_on=base.trained_on or trained_on)
 
 
-def _earlier(out: Path) -> tuple[Fit, Split] | None:
-    """Settings and patients of the run in a folder; None if none began there."""
+class _Earlier(NamedTuple):
+    """How a run began."""
+
+    settings: Fit
+    names: Split
+    spacing: tuple[float, float, float] | None
+
+
+def _earlier(out: Path) -> _Earlier | None:
+    """How the run in a folder began; None if none began there."""
     from ..training import SETTINGS, Fit
 
     path = out / SETTINGS
     try:
         about = json.loads(path.read_text("utf-8"))
-        return Fit(**about["settings"]), (about["training"], about["validation"])
+        names, spacing = about["cases"], about["spacing"]
+        return _Earlier(
+            Fit(**about["settings"]),
+            (names["training"], names["validation"]),
+            None if spacing is None else tuple(spacing),
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GliomakitError(f"does not say how the run began ({error})", where=path) from None
+
+
+def _check_same(
+    earlier: _Earlier, spacing: tuple[float, ...] | None, convention: str | None, out: Path
+) -> None:
+    """Raise `GliomakitError` if a run would go on with other voxels or labels: before the cases
+    are prepared, which may take long."""
+    for option, before, now in (
+        ("--spacing", earlier.spacing, spacing),
+        ("--convention", earlier.settings.convention, convention),
+    ):
+        if before != now:
+            raise GliomakitError(
+                f"the run in this folder was begun with another {option}",
+                where=out,
+                todo="leave the option out, or name another folder",
+            )
 
 
 def _labelled(cases: Sequence[CaseFiles], data: Path) -> dict[str, CaseFiles]:

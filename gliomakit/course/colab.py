@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -35,7 +37,7 @@ PLACES = [".", "/content", "/content/drive/MyDrive"]
 def find_wheel():
     wheels = [w for place in PLACES for depth in ("", "*/", "*/*/")
               for w in pathlib.Path(place).glob(f"{depth}gliomakit-*.whl")]
-    return wheels[0].resolve().as_uri() if wheels else None
+    return max(wheels, key=lambda w: w.stat().st_mtime).resolve().as_uri() if wheels else None
 
 
 def install(source):
@@ -58,10 +60,10 @@ if not importlib.util.find_spec("gliomakit"):
 
         with contextlib.suppress(Exception):  # whoever says no to Drive reads the sentence below
             drive.mount("/content/drive")
-        source = find_wheel()
-    if not source:
-        raise SystemExit("<sentence>")
+        if not (source := find_wheel()):
+            raise SystemExit("<sentence>")
     install(source)
+    importlib.invalidate_caches()  # else this Python may not see what pip has just written
 
 from gliomakit.doctor import one_line
 
@@ -95,8 +97,10 @@ def build(out: Path | None = None) -> Path:
 
     out: the file; default build/gliomakit-colab.zip in the checkout.
 
-    The same sources give the same zip, byte for byte, but for the wheel's own bytes. Raises
-    `GliomakitError` outside a checkout, or if the wheel cannot be built.
+    The notebooks differ from those in the checkout: see `standing_alone`.
+    The same sources give the same zip, byte for byte, but for the wheel's own bytes and its time,
+    by which the set-up cell knows the newest of several. Raises `GliomakitError` outside a
+    checkout, or if the wheel cannot be built.
     """
     root = checkout()
     if root is None:
@@ -108,10 +112,10 @@ def build(out: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(root, Path(folder))
         content = {wheel.name: wheel.read_bytes()}
-        # What the notebooks show and link to.
-        linked = [*(root / "notebooks" / "images").glob("*.png"), root / "notebooks/glossary.md"]
-        for path in notebooks + linked:
-            content[path.relative_to(root / "notebooks").as_posix()] = path.read_bytes()
+        for path in notebooks:
+            name = path.relative_to(root / "notebooks").as_posix()
+            content[name] = standing_alone(path, root / "notebooks").encode()
+        content["glossary.md"] = (root / "notebooks" / "glossary.md").read_bytes()
         names = sorted(path.name for path in notebooks if path.parent.name == "notebooks")
         content["START_HERE.html"] = start_page(names).encode()
         for name in ("LICENSE", "LICENSE-lessons", "data/README.md"):
@@ -120,11 +124,35 @@ def build(out: Path | None = None) -> Path:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in sorted(content):
                 # A fixed date: a zip of the same files is the same zip.
-                entry = zipfile.ZipInfo(f"gliomakit-colab/{name}", (2026, 1, 1, 0, 0, 0))
+                date = time.localtime()[:6] if name == wheel.name else (2026, 1, 1, 0, 0, 0)
+                entry = zipfile.ZipInfo(f"gliomakit-colab/{name}", date)
                 entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 archive.writestr(entry, content[name])
         os.replace(part, out)
     return out
+
+
+def standing_alone(path: Path, notebooks: Path) -> str:
+    """A notebook's text with its pictures inside, and files named where it would link to them.
+
+    notebooks: the folder of the pictures. Colab opens a notebook from Drive without its folder: no
+    relative address in it leads anywhere.
+    """
+    import nbformat  # here, as `page` below: lessons read SETUP_CELL without either
+
+    from .page import with_pictures
+
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _FILE.sub(r"\1 (file `\2`)", with_pictures(cell.source, notebooks))
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+_FILE = re.compile(
+    r"(?<!!)\[([^\]]+)\]\((?!https?:)(?:[^)\s]*/)?([\w.-]+\.(?:ipynb|md))(?:#[^)]*)?\)"
+)
+"""A link to a lesson or the glossary: its words, the file's name."""
 
 
 def build_wheel(root: Path, folder: Path) -> Path:

@@ -59,7 +59,7 @@ def lesson_page(notebook: NotebookNode, title: str, links: str, notebooks: Path)
     for cell in shown.cells:
         if cell.cell_type == "markdown":
             text = _LINK.sub(lambda m: f"]({m[1]}.html{m[2] or ''})", cell.source)
-            text = _LOCAL.sub(lambda m: m[1] + _embedded(m[2], notebooks) + m[3], text)
+            text = with_pictures(text, notebooks)
             cell.source = _mathematics.draw_all(text)
     resources = {"page": {"title": title, "links": links, "note": NOTE, "style": _style()}}
     body, _ = _exporter().from_notebook_node(shown, resources=resources)
@@ -86,6 +86,11 @@ def _spoken(name: str) -> str:
     '04 unet3d by hand'
     """
     return name.replace("_", " ")
+
+
+def with_pictures(text: str, notebooks: Path) -> str:
+    """Markdown whose local pictures are data addresses in it."""
+    return _LOCAL.sub(lambda m: m[1] + _embedded(m[2], notebooks) + m[3], text)
 
 
 def _embedded(link: str, notebooks: Path) -> str:

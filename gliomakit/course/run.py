@@ -9,8 +9,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import nbformat
@@ -18,12 +20,12 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from ..errors import GliomakitError
-from ..paths import cache_folder
+from ..paths import cache_folder, data_folder
 from . import page
 from ._kernel import LessonFailed, emitted, execute, tidy
 from ._size import SIZES
 from .build import Places, here, load, notebook, select, text_of
-from .source import Lesson
+from .source import Lesson, sources
 
 SECONDS = {"laptop": 1800.0, "gpu": 3600.0, "paper": None}
 """Limit of one cell. It ends a lesson that hangs; it is no measure of speed."""
@@ -61,8 +63,11 @@ def run(
     out:     folder of the pages (default: build/course in the checkout).
     smoke:   training cells stop after two steps (tests).
 
-    A lesson is not run again while its source, the package, the size and the learner's data are
-    what they were. A failed lesson has its `error`; the others run all the same.
+    A lesson is not run again while its source, the package with its weights, Python and torch, the
+    size and the learner's data are what they were (of the data: names, sizes and times, two levels
+    deep). A failed lesson has its `error`; the others run all the same.
+
+    The index also lists the lessons that an earlier call ran to their end.
     """
     places = places or here()
     size = size or os.environ.get("GLIOMAKIT_SIZE") or "laptop"
@@ -74,8 +79,8 @@ def run(
     out = out or places.notebooks.parent / "build" / "course"
     store = out / "executed"
     store.mkdir(parents=True, exist_ok=True)
-    package = package_digest()
-    keys = {lesson.name: _key(lesson, package, size, variant, smoke) for lesson in chosen}
+    around = (package_digest(), surroundings(), size, variant, str(smoke))
+    keys = {lesson.name: _key(lesson, around) for lesson in chosen}
     done = {n: o for n in keys if (o := _kept(store, n, variant, keys[n])) is not None}
     todo = [lesson for lesson in chosen if lesson.name not in done]
     if todo:
@@ -86,9 +91,12 @@ def run(
             done[outcome.name] = outcome
             if outcome.error is None:
                 _keep(store, outcome, variant, keys[outcome.name])
-    outcomes = [done[lesson.name] for lesson in chosen]
-    page.write_lessons(outcomes, out, places.notebooks)
-    return outcomes
+            else:  # its page shows the failure now
+                _place(store, outcome.name, variant).unlink(missing_ok=True)
+    names = [path.stem for path in sources(places.sources)]
+    shown = [o for n in names if (o := done.get(n) or _kept(store, n, variant)) is not None]
+    page.write_lessons(shown, out, places.notebooks)
+    return [done[lesson.name] for lesson in chosen]
 
 
 def make_phantoms() -> None:
@@ -164,10 +172,38 @@ def package_digest() -> str:
     return digest.hexdigest()
 
 
-def _key(lesson: Lesson, package: str, size: str, variant: str, smoke: bool) -> str:
-    data = os.environ.get("GLIOMAKIT_DATA", "")
-    facts = (lesson.digest, package, size, variant, str(smoke), data, sys.version)
-    return hashlib.sha256("\0".join(facts).encode()).hexdigest()
+def surroundings() -> str:
+    """Digest of what else a lesson's figures hang on: Python, torch, the cache's place, own data.
+
+    Of the data folder it takes each entry's name, size and time, two levels deep, at most 10,000.
+    """
+    facts = [sys.version, version("torch"), os.environ.get("GLIOMAKIT_CACHE", "")]
+    folder = data_folder()
+    if folder is not None:
+        facts += [str(folder.absolute()), *islice(_entries(folder), 10_000)]
+    return hashlib.sha256("\0".join(facts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _entries(place: Path, inside: str = ".", levels: int = 2) -> Iterator[str]:
+    """An entry, and those below it: name, size and time; of one that cannot be read the name."""
+    below: list[str] = []
+    try:
+        facts = place.stat()
+        yield f"{inside}|{facts.st_size}|{facts.st_mtime_ns}"
+        if levels and place.is_dir():
+            below = sorted(os.listdir(place))
+    except OSError:
+        yield inside
+    for name in below:
+        yield from _entries(place / name, f"{inside}/{name}", levels - 1)
+
+
+def _key(lesson: Lesson, around: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join((lesson.digest, *around)).encode()).hexdigest()
+
+
+def _place(store: Path, name: str, variant: str) -> Path:
+    return store / f"{name}.{variant}.ipynb"
 
 
 def _keep(store: Path, outcome: Outcome, variant: str, key: str) -> None:
@@ -180,17 +216,17 @@ def _keep(store: Path, outcome: Outcome, variant: str, key: str) -> None:
         "exercises": outcome.exercises,
     }
     outcome.notebook.metadata["gliomakit"]["run"] = record
-    path = store / f"{outcome.name}.{variant}.ipynb"
+    path = _place(store, outcome.name, variant)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text_of(outcome.notebook), encoding="utf-8")
     os.replace(temporary, path)
 
 
-def _kept(store: Path, name: str, variant: str, key: str) -> Outcome | None:
-    """What an earlier run of the same key left; None if there is none."""
-    built = load(store / f"{name}.{variant}.ipynb")
+def _kept(store: Path, name: str, variant: str, key: str | None = None) -> Outcome | None:
+    """What an earlier run of the same key (None: of any) left; None if there is none."""
+    built = load(_place(store, name, variant))
     record = built.metadata.get("gliomakit", {}).get("run", {}) if built is not None else {}
-    if record.get("key") != key:
+    if not record or key not in (None, record.get("key")):
         return None
     title = built.metadata["gliomakit"]["title"]
     plain = json.loads(json.dumps(record))  # nbformat's nodes become plain dictionaries

@@ -46,9 +46,12 @@ class Dice:
 
     seed: int
     rng: np.random.Generator = field(init=False, repr=False)
+    hiss: np.random.Generator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
+        # Its own stream: how many voxels there are must not change what is drawn after them.
+        self.hiss = np.random.default_rng([self.seed, 1])
 
     def uniform(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
@@ -84,7 +87,7 @@ class Dice:
 
     def noise(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Independent normal values, one a voxel."""
-        return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
+        return torch.from_numpy(self.hiss.standard_normal(shape, dtype=np.float32))
 
 
 def _upsample(coarse: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:

@@ -8,18 +8,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from .._workers import cores, parallel
 from ..errors import GliomakitError
 from ..paths import cache_folder
 from .case import make_case
 
-VERSION = 1
+VERSION = 2
 """Raised when the same seed would give another patient: caches of older phantoms are then left."""
 
 EMBEDDED = {
@@ -103,25 +103,13 @@ def _make(seeds: list[int], out: Path, spacing: float, workers: int | None, prog
         file=sys.stderr,
         disable=not progress or not sys.stderr.isatty(),
     )
-    workers = min(workers or os.cpu_count() or 1, len(seeds))
     jobs = [(seed, out, spacing) for seed in seeds]
     with bar:
-        if workers == 1:
-            for job in jobs:
-                _write_case(job)
-                bar.update()
-            return
-        # Fresh processes, not forks: a fork of a process in which torch has run can hang.
-        import multiprocessing
-
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for _ in pool.map(_write_case, jobs):
-                bar.update()
+        for _ in parallel(_write_case, jobs, workers or cores()):
+            bar.update()
 
 
-def _write_case(job: tuple[int, Path, float]) -> None:
-    seed, out, spacing = job
+def _write_case(seed: int, out: Path, spacing: float) -> None:
     case = make_case(seed, spacing)
     image_path, label_path = _paths(out, seed)
     # MSD's layout: sequence last; stored as a scanner stores it, in whole numbers.
@@ -158,11 +146,13 @@ def _claim(out: Path, recipe: dict) -> None:
                 where=out,
                 todo="choose another folder or delete this one",
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(not p.name.startswith(f".{mark.name}") for p in out.iterdir()):
         raise GliomakitError("is not empty", where=out, todo="choose a new folder")
-    for folder in ("imagesTr", "labelsTr"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    # The mark first: a call that is killed right here can be repeated.
+    out.mkdir(parents=True, exist_ok=True)
     _write_json(mark, recipe)
+    for folder in ("imagesTr", "labelsTr"):
+        (out / folder).mkdir(exist_ok=True)
     free = shutil.disk_usage(out).free
     if free < 50e6:
         raise GliomakitError(f"only {free / 1e6:.0f} MB are free", where=out, todo="make room")

@@ -181,7 +181,8 @@ emit(
 #
 # Name a folder in the variable `GLIOMAKIT_DATA` before you start Jupyter, and this cell takes the
 # first patient in it. It may be a data set of the Medical Segmentation Decathlon or a folder of
-# BraTS cases. Nothing is uploaded. Without such a folder the cell says so, and you miss nothing.
+# BraTS cases. Nothing is uploaded. Without such a folder the cell says so, and you miss nothing. A
+# reference whose numbers it cannot understand is left out: the network does not need it.
 
 # %%
 folder, own = data_folder(), None
@@ -189,12 +190,17 @@ if folder is None:
     print("GLIOMAKIT_DATA names no folder: there is no scan of yours to segment.")
 else:
     try:
-        own = find_cases(folder)[0].read()
-    except GliomakitError as error:
-        print(f"No 3-D case to segment: {error}")
-    else:
+        first = find_cases(folder)[0]
+        try:
+            own = first.read()
+        except GliomakitError as error:
+            own = first.read(label=False)  # fails as well if the images are at fault
+            print(f"Its reference is left out: {error.what}.")
         own_found = segment(own, model)
         print(f"{own.name}: {own.image.shape[1:]} voxels of {own.spacing} mm")
+    except GliomakitError as error:
+        own = None
+        print(f"There is no scan to segment: {error.where or folder}: {error.what}.")
 
 # %%
 if own is None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from types import SimpleNamespace
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from gliomakit import metrics
+from gliomakit.cases import find_cases
 from gliomakit.course import build, run
+from gliomakit.errors import GliomakitError
+from gliomakit.paths import data_folder
 
 PLACES = build.here()
 LESSONS = build.select(PLACES, None)
@@ -107,6 +115,76 @@ def test_the_map_names_every_lesson():
     for lesson in LESSONS:
         assert re.search(rf"^\| .*{lesson.number}\b", text, re.M), lesson.name
     assert "medical device" in LESSONS[0].parts[-2].text
+
+
+# ---- lesson 00 on a learner's own folder -----------------------------------------------------
+
+
+def on_own_data(folder, monkeypatch, segment):
+    """What lesson 00's cells on a real patient leave behind; nothing is drawn or computed."""
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(folder))
+    cells = [p.text for p in LESSONS[0].parts if p.kind == "code"]
+    start = next(i for i, text in enumerate(cells) if "data_folder()" in text)
+    names = {
+        "data_folder": data_folder,
+        "find_cases": find_cases,
+        "GliomakitError": GliomakitError,
+        "segment": segment,
+        "model": None,
+        "plots": SimpleNamespace(sequences=lambda *a, **k: "sequences", compare=lambda *a: "both"),
+        "metrics": metrics,
+        "emit": lambda **figures: None,
+    }
+    for text in cells[start : start + 2]:
+        exec(text, names)
+    return names
+
+
+def data_set(folder, values):
+    """An MSD data set of one case of noise, whose label has these values and no names for them."""
+    modality = {"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}
+    listed = [{"image": "./image.nii.gz", "label": "./label.nii.gz"}]
+    content = {"modality": modality, "training": listed, "test": []}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    noise = np.random.default_rng(0).uniform(1, 100, (8, 8, 8, 4)).astype(np.float32)
+    label = np.zeros((8, 8, 8), np.uint8)
+    label.flat[: len(values)] = values
+    nib.save(nib.Nifti1Image(noise, np.eye(4)), folder / "image.nii.gz")
+    nib.save(nib.Nifti1Image(label, np.eye(4)), folder / "label.nii.gz")
+    return folder
+
+
+def all_regions(case, model):
+    return SimpleNamespace(regions=np.ones((3, *case.image.shape[1:]), bool))
+
+
+@pytest.mark.parametrize(
+    "values, picture", [([1, 2, 4], "both"), ([1, 2, 3], "sequences"), ([7], "sequences")]
+)
+def test_a_label_that_cannot_be_read_does_not_stop_the_segmentation(
+    values, picture, tmp_path, monkeypatch, capsys
+):
+    left = on_own_data(data_set(tmp_path, values), monkeypatch, all_regions)
+    said = capsys.readouterr().out
+    assert left["own"] is not None and left["picture"] == picture
+    assert "8) voxels" in said and "--" not in said
+    assert ("Its reference is left out: label values" in said) == (picture == "sequences")
+
+
+@pytest.mark.parametrize("what", ["nothing", "images", "segment"])
+def test_a_scan_that_cannot_be_segmented_is_said_in_one_line(what, tmp_path, monkeypatch, capsys):
+    def refuse(case, model):
+        raise GliomakitError("this cannot be", todo="say --something")
+
+    if what != "nothing":
+        data_set(tmp_path, [1, 2, 3] if what == "images" else [1, 2, 4])
+    if what == "images":
+        (tmp_path / "image.nii.gz").write_bytes(b"<html>")
+    left = on_own_data(tmp_path, monkeypatch, refuse if what == "segment" else all_regions)
+    said = capsys.readouterr().out
+    assert left["own"] is None and left["picture"] is None
+    assert said.startswith("There is no scan to segment: ") and said.count("\n") == 1
+    assert "--" not in said and str(tmp_path) in said
 
 
 # ---- executed --------------------------------------------------------------------------------
