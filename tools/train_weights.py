@@ -13,7 +13,7 @@ import argparse
 import os
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from gliomakit import training
@@ -36,6 +36,9 @@ RECIPE = training.Fit(
     validate_every=800,
     trained_on=f"{len(SEEDS)} phantoms at 2 mm, seeds {SEEDS[0]} to {SEEDS[-1]}; no patient",
 )
+
+POSTPROCESSING = {"min_wt_ml": 2.0, "min_et_ml": 0.3}
+"""Chosen on the 28 embedded training and validation phantoms, which this network has not seen."""
 
 
 def main() -> None:
@@ -61,6 +64,7 @@ def main() -> None:
     settings = training.Fit(**{**asdict(RECIPE), "steps": arguments.steps})
     training.fit(data["training"], data["validation"], settings, out=run, resume=run.exists())
     model = load_model(run / "model.safetensors")
+    model.settings = replace(model.settings, **POSTPROCESSING)
     target = ROOT / "gliomakit" / "weights" / "phantom.safetensors"
     save_model(model, target, dtype="fp16")
     print(
