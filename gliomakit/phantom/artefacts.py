@@ -32,12 +32,12 @@ def scan(
         view = torch.ones_like(view)
     image = torch.empty_like(clean)
     bias = torch.empty_like(clean)
-    rubbish = _remnants(dice, grid, brain) if dice.chance(0.2) else None
+    rubbish = _remnants(dice, grid, brain) if dice.chance(0.15) else None
     keep = mask if rubbish is None else mask | (rubbish > 0.5)
     for i in range(len(SEQUENCES)):
         one = clean[i]
         if rubbish is not None:
-            one = one + rubbish * dice.uniform(0.3, 2.2) * (1 - brain)
+            one = one + rubbish * dice.uniform(0.3, 1.6) * (1 - brain)
         one = _blurred(dice, one, grid.spacing)
         bias[i] = bias_field(dice, grid)
         one = one * bias[i]
@@ -109,6 +109,6 @@ def _blurred(dice: Dice, image: torch.Tensor, spacing: float) -> torch.Tensor:
 def _remnants(dice: Dice, grid: Grid, brain: torch.Tensor) -> torch.Tensor:
     """Pieces of skull, scalp or neck that were left around the brain, in [0, 1]."""
     around = blur((brain > 0.5).float(), 7.0 / grid.spacing)
-    shell = ((around > 0.02) & (brain < 0.5)).float()
+    shell = ((around > 0.08) & (brain < 0.5)).float()
     pieces = dice.field(grid, 30.0, octaves=2) + 0.02 * -grid.coordinates()[..., 2]
     return shell * torch.sigmoid((pieces - dice.uniform(1.2, 2.6)) / 0.2)

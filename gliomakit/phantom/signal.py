@@ -100,7 +100,8 @@ def _bystanders(dice: Dice, grid: Grid, anatomy: Anatomy) -> dict[str, list]:
     # White-matter hyperintensities: caps around the ventricles, and spots.
     near = blur((anatomy.ventricles > 0.3).float(), 4.0 / spacing)
     caps = torch.sigmoid((near - dice.uniform(0.1, 0.45)) / 0.05) * anatomy.white
-    spots = torch.sigmoid((dice.field(grid, 11.0) - dice.uniform(1.9, 3.2)) / 0.2) * anatomy.white
+    # Spots stay small: what is as large and as bright as edema could not be told from it.
+    spots = torch.sigmoid((dice.field(grid, 8.0) - dice.uniform(2.4, 3.4)) / 0.2) * anatomy.white
     old = (caps * dice.uniform(0.0, 0.8) + spots).clamp(0, 1)
     found["flair"].append((old, dice.uniform(1.05, 1.6)))
     found["t2"].append((old, dice.uniform(1.0, 1.4)))
