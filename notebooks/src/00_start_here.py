@@ -117,6 +117,9 @@ plots.sequences(case)
 # axis says which sequence. The reference has three regions, and they lie inside each other like
 # Russian dolls. The **whole tumour** is everything. The **tumour core** is the whole tumour without
 # its edema. The **enhancing tumour** is the part of the core that shines on T1ce.
+#
+# Is a sequence cut off, blurred or noisy, or was a piece of skull left on? Our patients have such
+# flaws on purpose. Real exams have them too.
 
 # %% [markdown]
 # ## Three lines
