@@ -282,11 +282,14 @@ TARGETS = "course test lab quick notebooks weights bench results colab resolve l
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make here")
 def test_make_lists_its_targets_and_only_names_commands():
-    run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     listed = re.findall(r"^  make (\S+)", run.stdout, re.MULTILINE)
     assert sorted(listed) == sorted(TARGETS.split())
     for target in set(listed) - {"help", "clean"}:
-        command = ["make", "-n", target, "PYTHON=python3"]
+        # `make test` itself runs this: a make within a make would say which folder it is in.
+        command = ["make", "-n", "--no-print-directory", target, "PYTHON=python3"]
         lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         last = lines.stdout.strip().splitlines()[-1]
         assert last.startswith(".venv/bin/"), last

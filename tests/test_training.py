@@ -389,7 +389,15 @@ def test_killed_at_every_step_and_resumed_it_ends_with_the_same_bits(name, tmp_p
     assert not list(killed.glob("*.part"))
 
 
-def test_ctrl_c_saves_a_checkpoint_and_the_run_goes_on(tmp_path):
+@pytest.fixture
+def ctrl_c_works():
+    """Python's own answer to Ctrl-C, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_saves_a_checkpoint_and_the_run_goes_on(tmp_path, ctrl_c_works):
     cases = [prepared(0), prepared(1)]
     recipe = Fit(**TINY)
 
@@ -498,7 +506,7 @@ def without_scaler(monkeypatch):
     monkeypatch.setattr(_learner, "gradient_scaler", lambda *_: none)
 
 
-def test_a_run_goes_on_with_and_without_a_scaler(tmp_path, monkeypatch):
+def test_a_run_goes_on_with_and_without_a_scaler(tmp_path, monkeypatch, ctrl_c_works):
     cases, recipe = [prepared()], Fit(**TINY)
 
     def stop(event, **info):
