@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,9 @@ def parallel(
             yield done.result()
     finally:  # also on an error or Ctrl-C: a child that still works would keep us waiting
         for child in children:
-            child.kill()
+            child.terminate()
+        for child in children:
+            _end(child)
         pool.shutdown(cancel_futures=True)
         for child in children:
             child.communicate()
@@ -76,6 +79,8 @@ def parallel(
 
 def serve() -> None:
     """The worker's side: answer each pickled job on stdin with a pickled result on stdout."""
+    # Told to stop, leave through the function's own clean-up: no half-written file stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the function prints must not get between the answers
     while True:
@@ -110,6 +115,14 @@ def _start() -> subprocess.Popen:
         stdout=subprocess.PIPE,
         env=os.environ | threads | paths,
     )
+
+
+def _end(child: subprocess.Popen, patience: float = 5.0) -> None:
+    """Wait for a child that was told to stop; kill one that does not."""
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 def _ask(child: subprocess.Popen, function: Callable[..., Any], job: tuple) -> Any:

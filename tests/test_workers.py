@@ -38,7 +38,8 @@ def test_the_users_error_stays_one():
 def test_what_a_job_prints_does_not_disturb(capfd):
     assert dict(parallel(print, [("a",), ("b",)], 2)) == {0: None, 1: None}
     printed = capfd.readouterr()
-    assert printed.out == "" and sorted(printed.err.split()) == ["a", "b"]
+    # Two processes write to one stream: their lines may mingle.
+    assert printed.out == "" and sorted("".join(printed.err.split())) == ["a", "b"]
 
 
 def test_a_worker_that_dies_is_reported():
