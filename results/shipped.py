@@ -33,7 +33,8 @@ PHANTOMS = "phantoms, test"
 NOTE = (
     "The shipped network, trained on phantoms alone. The figures on real patients are development "
     "figures: the phantom was made beside these patients, the network was trained on none of them. "
-    "The test phantoms were looked at once: the generator's distractors were made milder after two of them failed."
+    "The test phantoms were looked at once: the generator's distractors were made milder after "
+    "two of them failed."
 )
 
 
