@@ -100,9 +100,9 @@ def segment(
     )
     probability = restore(_by_region(predicted, settings).numpy(), prepared.frame)
     voxel_ml = abs(float(np.linalg.det(case.affine[:3, :3]))) / 1000
-    regions = postprocess(
-        nest(probability >= settings.threshold), voxel_ml, settings.min_wt_ml, settings.min_et_ml
-    )
+    threshold = np.broadcast_to(np.float32(settings.threshold), len(REGIONS))
+    found = probability >= threshold[:, None, None, None]
+    regions = postprocess(nest(found), voxel_ml, settings.min_wt_ml, settings.min_et_ml)
     volumes = {r: float(v.sum() * voxel_ml) for r, v in zip(REGIONS, regions, strict=True)}
     return Segmentation(
         name=case.name,

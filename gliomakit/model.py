@@ -49,9 +49,11 @@ class Settings:
     patch:      voxels of a training patch.
     window:     voxels of a window in use; None is the patch. Larger windows overlap less, so they
                 are faster, as long as the network bears them.
-    threshold:  probability from which on a voxel is in a region.
+    threshold:  probability from which on a voxel is in a region; one for all, or three (WT, TC, ET).
     min_wt_ml:  pieces of the whole tumour smaller than this many mL are dropped; 0 keeps all.
     min_et_ml:  enhancing tumour of less than this in all is taken for core; 0 keeps all.
+    subset_dice: for each subset of sequences ("flair+t1ce") the mean Dice of WT, TC and ET that was
+                measured on phantoms kept out of training; empty if nobody measured.
     trained_on, note: words for the reader.
 
     Raises `GliomakitError` for anything that makes no sense.
@@ -67,14 +69,16 @@ class Settings:
     clip: tuple[float, float] | None = (0.5, 99.5)
     patch: tuple[int, int, int] = (64, 64, 64)
     window: tuple[int, int, int] | None = None
-    threshold: float = 0.5
+    threshold: float | tuple[float, float, float] = 0.5
     min_wt_ml: float = 0.0
     min_et_ml: float = 0.0
+    subset_dice: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     trained_on: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("regions", "sequences", "spacing", "clip", "patch", "window"):
+        tuples = ("regions", "sequences", "spacing", "clip", "patch", "window", "threshold")
+        for name in tuples:
             value = getattr(self, name)
             if isinstance(value, list):  # JSON has no tuples
                 object.__setattr__(self, name, tuple(value))
@@ -93,9 +97,15 @@ class Settings:
             or (_numbers(self.clip, 2, 0, 100) and self.clip[0] < self.clip[1]),
             "patch": _numbers(self.patch, 3, 1, _LARGEST, int),
             "window": self.window is None or _numbers(self.window, 3, 1, _LARGEST, int),
-            "threshold": _numbers([self.threshold], 1, 1e-6, 1),
+            "threshold": _numbers([self.threshold], 1, 1e-6, 1)
+            or _numbers(self.threshold, len(REGIONS), 1e-6, 1),
             "min_wt_ml": _numbers([self.min_wt_ml], 1, 0, inf),
             "min_et_ml": _numbers([self.min_et_ml], 1, 0, inf),
+            "subset_dice": isinstance(self.subset_dice, dict)
+            and all(
+                _among(tuple(name.split("+")), SEQUENCES) and _numbers(dice, len(REGIONS), 0, 1)
+                for name, dice in self.subset_dice.items()
+            ),
             "trained_on": isinstance(self.trained_on, str),
             "note": isinstance(self.note, str),
         }
@@ -104,6 +114,16 @@ class Settings:
     def channels(self) -> int:
         """How many numbers a voxel the network gives."""
         return len(self.regions) + (self.output == "classes")
+
+    def weak(self, present: Sequence[str], below: float = 0.6) -> dict[str, float]:
+        """Regions that are found badly with these sequences, and their mean Dice on phantoms.
+
+        >>> Settings(subset_dice={"t1": (0.5, 0.7, 0.1)}).weak(["t1"])
+        {'wt': 0.5, 'et': 0.1}
+        """
+        name = "+".join(s for s in self.sequences if s in present)
+        found = zip(REGIONS, self.subset_dice.get(name, ()))
+        return {r: dice for r, dice in found if r in self.regions and dice < below}
 
     @property
     def activation(self) -> Literal["sigmoid", "softmax"]:

@@ -15,8 +15,9 @@ from gliomakit.errors import GliomakitError
 from gliomakit.phantom import dataset, make_case, write_dataset
 from gliomakit.phantom._random import Dice, Grid, blur
 from gliomakit.phantom.anatomy import Head
-from gliomakit.phantom.artefacts import rician
-from gliomakit.phantom.tumour import _front
+from gliomakit.phantom.artefacts import _moved, _slices, brightest, rician
+from gliomakit.phantom.signal import draw_exam, inversion, plausible, spin_echo, spoiled_echo
+from gliomakit.phantom.tumour import KINDS, _front
 from gliomakit.regions import SEQUENCES, distinct
 
 SPLITS = Path(__file__).parents[1] / "data" / "splits" / "phantoms.json"
@@ -95,7 +96,54 @@ def test_kinds_hold_what_they_say():
     assert set(seen) == {"ring", "solid", "patchy", "low_grade"}
     assert all(not (c.label == 3).any() for c in seen["low_grade"])
     ml = [(c.label > 0).sum() * 0.064 for group in seen.values() for c in group]
-    assert min(ml) < 40 < 120 < max(ml) < 260
+    assert min(ml) < 40 < 120 < max(ml) < 280
+
+
+def test_a_head_without_tumour():
+    case = make_case(11, spacing=4.0, tumour=False)
+    assert case.kind == "none" and not case.label.any() and (case.image > 0).any()
+    assert case.present == SEQUENCES
+
+
+def test_signal_equations_by_hand():
+    # A tissue of PD 0.8, T1 1000 ms, T2 100 ms.
+    pd, r1, r2 = (torch.tensor(v) for v in (0.8, 1 / 1000, 1 / 100))
+    e = np.exp
+    assert float(spin_echo(500, 10)(pd, r1, r2)) == pytest.approx(
+        0.8 * (1 - e(-0.5)) * e(-0.1), rel=1e-5
+    )
+    flair = 0.8 * (1 - 2 * e(-2.3) + e(-9)) * e(-1.2)
+    assert float(inversion(9000, 2300, 120)(pd, r1, r2)) == pytest.approx(flair, rel=1e-5)
+    a, e1 = np.deg2rad(25), e(-0.02)
+    ernst = 0.8 * np.sin(a) * (1 - e1) / (1 - e1 * np.cos(a))
+    assert float(spoiled_echo(20, 25)(pd, r1, r2)) == pytest.approx(ernst, rel=1e-4)
+    # Inverted and nulled: TI = T1 ln 2 with a long TR.
+    null = inversion(1e6, 4000 * np.log(2), 100)
+    assert float(null(pd, torch.tensor(1 / 4000), r2)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "none"])
+def test_every_exam_that_is_drawn_is_plausible(kind):
+    for seed in range(15):
+        assert plausible(*draw_exam(Dice(seed), kind))
+
+
+def test_thick_slices_and_ringing_keep_the_mean():
+    volume = torch.rand(24, 20, 30, generator=torch.Generator().manual_seed(0))
+    thick = _slices(volume, 2, 3.0)
+    assert thick.shape == volume.shape
+    assert float(thick.mean()) == pytest.approx(float(volume.mean()), rel=0.01)
+    assert float(thick.diff(dim=2).abs().mean()) < 0.4 * float(volume.diff(dim=2).abs().mean())
+    changed = 0
+    for seed in range(40):
+        moved = _moved(Dice(seed), volume, 2.0)
+        assert float(moved.mean()) == pytest.approx(float(volume.mean()), rel=0.02)
+        changed += not torch.equal(moved, volume)
+    assert 1 <= changed <= 20, "about a fifth"
+
+
+def test_brightest_is_a_percentile():
+    assert brightest(torch.arange(1.0, 101.0), 0.9) == 90
 
 
 def test_an_exam_shows_its_lesion():
@@ -190,6 +238,13 @@ def test_a_second_call_makes_only_what_is_missing(tmp_path):
     assert first.stat().st_mtime_ns == stamp
     assert np.array_equal(np.asarray(nib.load(second).dataobj).shape, (60, 60, 39, 4))
     assert len(second.read_bytes()) == len(content)
+
+
+def test_heads_without_tumour_are_a_set_of_their_own(tmp_path):
+    out = write_dataset(tmp_path / "set", cases=1, spacing=4.0, workers=1, tumour=False)
+    assert not find_cases(out)[0].read().label.any()
+    with pytest.raises(GliomakitError, match="another recipe"):
+        write_dataset(out, cases=1, spacing=4.0)
 
 
 def test_a_call_killed_at_its_start_can_be_repeated(tmp_path):

@@ -1,76 +1,187 @@
 """Make the network that ships with gliomakit: phantoms only, no patient.
 
-    make weights                        # what the model card describes
-    make weights ARGS="--steps 6000"    # longer
+    make weights                                          # what the model card describes
+    make weights ARGS="--steps 6000 --phantoms 2000"      # longer
+    make weights ARGS="--steps 60000 --phantoms 20000 --device cuda"
 
 Made phantoms and the training's checkpoint stay in build/weights, so that a run that was stopped
-goes on where it was. Ends by writing gliomakit/weights/phantom.safetensors.
+goes on where it was. After training, phantoms that the network has not seen calibrate its
+probabilities and say how well it does with each subset of the sequences. Ends by writing
+gliomakit/weights/phantom.safetensors.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import time
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
 
 from gliomakit import training
 from gliomakit.cases import find_cases
-from gliomakit.model import load_model, save_model
+from gliomakit.inference import postprocess, sliding_window
+from gliomakit.metrics import dice
+from gliomakit.model import Model, load_model, save_model
 from gliomakit.phantom import write_dataset
-from gliomakit.preprocess import prepare_all
+from gliomakit.preprocess import Prepared, prepare_all, to_regions_array
+from gliomakit.regions import SEQUENCES, nest
 
 ROOT = Path(__file__).parents[1]
-SEEDS = range(1000, 1256)
-VALIDATION = range(900, 906)
-"""Seeds of the training phantoms: none of the embedded set is among them."""
+TARGET = ROOT / "gliomakit" / "weights" / "phantom.safetensors"
+SEEDS = range(1000, 1400)
+HEALTHY = range(100_000, 100_020)
+"""One head without tumour for twenty with one."""
+
+VALIDATION = range(900, 924)
+"""Seeds of phantoms for calibration and the subsets: none of the embedded set is among these."""
 
 RECIPE = training.Fit(
     base_filters=8,
     patch=64,
-    batch=2,
-    steps=1400,
+    batch=4,
+    steps=2800,
+    drop=0.2,
     rate=3e-3,
-    validate_every=700,
-    trained_on=f"{len(SEEDS)} phantoms at 2 mm, seeds {SEEDS[0]} to {SEEDS[-1]}; no patient",
+    validate_every=10**6,
+    trained_on=f"phantoms at 2 mm, seeds {SEEDS[0]} to {SEEDS[-1]}; no patient",
 )
 
 POSTPROCESSING = {"min_wt_ml": 2.0, "min_et_ml": 0.3}
-"""Chosen on the 28 embedded training and validation phantoms, which this network has not seen."""
+"""Pieces of WT and whole ET that are smaller than this are not believed."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=RECIPE.steps)
+    parser.add_argument("--phantoms", type=int, default=len(SEEDS), help="how many to train on")
+    parser.add_argument("--filters", type=int, default=RECIPE.base_filters)
+    parser.add_argument("--batch", type=int, default=RECIPE.batch)
+    parser.add_argument("--device", help="cpu, cuda; by default the fastest that works")
     parser.add_argument("--fresh", action="store_true", help="forget an unfinished run")
+    parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
+    changes = {
+        "steps": arguments.steps,
+        "base_filters": arguments.filters,
+        "batch": arguments.batch,
+        "trained_on": RECIPE.trained_on.replace(
+            str(SEEDS[-1]), str(SEEDS[0] + arguments.phantoms - 1)
+        ),
+    }
+    settings = training.Fit(**(asdict(RECIPE) | changes))
     folder = ROOT / "build" / "weights"
-    run = folder / f"run_{arguments.steps}"
+    run = folder / f"run_{arguments.phantoms}_{settings.base_filters}_{settings.steps}"
     if arguments.fresh:
         shutil.rmtree(run, ignore_errors=True)
+
     started = time.time()
-    data = {
-        part: prepare_all(
-            find_cases(write_dataset(folder / part, seeds)),
-            folder / "cache",
-            spacing=2.0,
-            workers=os.cpu_count(),
-        )
-        for part, seeds in (("training", SEEDS), ("validation", VALIDATION))
-    }
-    print(f"{len(SEEDS)} phantoms ready after {time.time() - started:.0f} s")
-    settings = training.Fit(**{**asdict(RECIPE), "steps": arguments.steps})
-    training.fit(data["training"], data["validation"], settings, out=run, resume=run.exists())
-    model = load_model(run / "model.safetensors")
-    model.settings = replace(model.settings, **POSTPROCESSING)
-    target = ROOT / "gliomakit" / "weights" / "phantom.safetensors"
-    save_model(model, target, dtype="fp16")
-    print(
-        f"{target.relative_to(ROOT)}: {target.stat().st_size / 1e6:.1f} MB "
-        f"after {(time.time() - started) / 60:.1f} minutes"
+    seeds = range(SEEDS[0], SEEDS[0] + arguments.phantoms)
+    healthy = range(HEALTHY[0], HEALTHY[0] + arguments.phantoms // 20)
+    made = phantoms(folder, "training", seeds) + phantoms(folder, "healthy", healthy, tumour=False)
+    validation = phantoms(folder, "validation", VALIDATION)
+    print(f"{len(made)} phantoms ready after {time.time() - started:.0f} s")
+    training.fit(
+        made, validation, settings, out=run, resume=run.exists(), device=arguments.device
     )
+    print(f"trained after {(time.time() - started) / 60:.1f} minutes")
+    model = load_model(run / "model.safetensors")
+    print("calibration (slope, offset):", json.dumps(calibrate(model, validation)))
+    model.settings = replace(model.settings, **POSTPROCESSING)
+    model.settings = replace(model.settings, subset_dice=subset_dice(model, validation))
+    save_model(model, arguments.out, dtype="fp16")
+    size = arguments.out.stat().st_size / 1e6
+    print(f"{arguments.out}: {size:.1f} MB after {(time.time() - started) / 60:.1f} minutes")
+
+
+def phantoms(folder: Path, part: str, seeds: range, tumour: bool = True) -> list[Prepared]:
+    """Make, or find, the phantoms of one part, and prepare them."""
+    files = find_cases(write_dataset(folder / part, seeds, tumour=tumour))
+    return prepare_all(
+        [f for f in files if int(f.name.split("_")[1]) in seeds],
+        folder / "cache",
+        spacing=2.0,
+        workers=os.cpu_count(),
+    )
+
+
+def predict(model: Model, case: Prepared, keep: tuple[str, ...] = SEQUENCES) -> np.ndarray:
+    """Probabilities of WT, TC, ET (3, x, y, z) from some of a case's sequences."""
+    image = torch.from_numpy(np.array(case.image))
+    image[[name not in keep for name in SEQUENCES]] = 0
+    return sliding_window(
+        model.network,
+        image,
+        model.settings.window or model.settings.patch,
+        skip=torch.from_numpy(np.array(case.brain)),
+        precision=None,
+    ).numpy()
+
+
+def calibrate(model: Model, cases: list[Prepared]) -> dict[str, tuple[float, float]]:
+    """Platt's scaling (1999) of each region's logit, fitted on cases that the network has not
+    seen, and put into its last layer. Returns slope and offset of each region.
+
+    Every second case is seen with FLAIR and T1ce only, which many users have.
+    """
+    logits, truth = [], []
+    rng = np.random.default_rng(0)
+    for i, case in enumerate(tqdm(cases, desc="calibrate", unit="case")):
+        p = predict(model, case, SEQUENCES if i % 2 == 0 else ("flair", "t1ce"))
+        inside = np.flatnonzero(np.asarray(case.brain))
+        inside = rng.choice(inside, min(60_000, len(inside)), replace=False)
+        p = np.clip(p.reshape(3, -1)[:, inside].astype(float), 1e-6, 1 - 1e-6)
+        logits.append(np.log(p / (1 - p)))
+        truth.append(to_regions_array(np.asarray(case.regions)).reshape(3, -1)[:, inside])
+    logits, truth = np.concatenate(logits, 1), np.concatenate(truth, 1)
+    found = {}
+    last = model.network.de1_out
+    with torch.no_grad():
+        for k, region in enumerate(model.settings.regions):
+            slope, offset = platt(logits[k], truth[k])
+            last.weight[k] *= slope
+            last.bias[k] = last.bias[k] * slope + offset
+            found[region] = (round(slope, 3), round(offset, 3))
+    return found
+
+
+def platt(logit: np.ndarray, truth: np.ndarray, rounds: int = 30) -> tuple[float, float]:
+    """Slope and offset of the logistic regression of truth on logit, by Newton's method."""
+    x = np.stack([logit, np.ones_like(logit)])
+    beta = np.array([1.0, 0.0])
+    for _ in range(rounds):
+        p = 1 / (1 + np.exp(-beta @ x))
+        gradient = x @ (p - truth) / len(truth)
+        curvature = (x * (p * (1 - p))) @ x.T / len(truth)
+        beta = beta - np.linalg.solve(curvature + 1e-9 * np.eye(2), gradient)
+    return float(beta[0]), float(beta[1])
+
+
+def subset_dice(model: Model, cases: list[Prepared]) -> dict[str, tuple[float, float, float]]:
+    """Mean Dice of WT, TC, ET for each of the 15 subsets of sequences; TC and ET over those cases
+    that have some."""
+    s = model.settings
+    found = {}
+    subsets = [names for n in (4, 3, 2, 1) for names in combinations(SEQUENCES, n)]
+    for names in tqdm(subsets, desc="subsets", unit="subset"):
+        scores: list[list[float]] = [[], [], []]
+        for case in cases:
+            threshold = np.broadcast_to(np.float32(s.threshold), 3)[:, None, None, None]
+            regions = nest(predict(model, case, names) >= threshold)
+            regions = postprocess(regions, 0.008, s.min_wt_ml, s.min_et_ml)
+            truth = to_regions_array(np.asarray(case.regions))
+            for k in range(3):
+                if truth[k].any():
+                    scores[k].append(dice(regions[k], truth[k]))
+        found["+".join(names)] = tuple(round(float(np.mean(v)), 3) for v in scores)
+    return found
 
 
 if __name__ == "__main__":

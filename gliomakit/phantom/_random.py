@@ -25,10 +25,11 @@ class Grid:
         """Size of the box in mm."""
         return tuple(n * self.spacing for n in self.shape)
 
-    def coordinates(self) -> torch.Tensor:
+    def coordinates(self, device: torch.device | str = "cpu") -> torch.Tensor:
         """mm from the box's centre, of every voxel's centre: float32 (x, y, z, 3)."""
         axes = [
-            (torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * self.spacing for n in self.shape
+            (torch.arange(n, dtype=torch.float32, device=device) - (n - 1) / 2) * self.spacing
+            for n in self.shape
         ]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
 
@@ -38,13 +39,15 @@ class Dice:
     """A case's random numbers: draws of single values, and smooth fields.
 
     Fields are drawn on coarse grids in mm, so the same seed gives the same patient at 1 mm and
-    at 2 mm; only the scanner's noise is drawn voxel by voxel.
+    at 2 mm; only the scanner's noise is drawn voxel by voxel. Numbers are drawn on the CPU and
+    moved, so the same seed gives the same patient on a GPU, to rounding.
 
     >>> Dice(3).uniform(0, 1) == Dice(3).uniform(0, 1)
     True
     """
 
     seed: int
+    device: torch.device | str = "cpu"
     rng: np.random.Generator = field(init=False, repr=False)
     hiss: np.random.Generator = field(init=False, repr=False)
 
@@ -68,7 +71,8 @@ class Dice:
     def coarse(self, extent: tuple[float, ...], scale: float, channels: int = 1) -> torch.Tensor:
         """White noise on a grid of `scale` mm: (channels, X, Y, Z)."""
         sides = [max(2, int(np.ceil(e / scale)) + 1) for e in extent]
-        return torch.from_numpy(self.rng.standard_normal((channels, *sides), dtype=np.float32))
+        drawn = self.rng.standard_normal((channels, *sides), dtype=np.float32)
+        return torch.from_numpy(drawn).to(self.device)
 
     def field(self, grid: Grid, scale: float, octaves: int = 1, channels: int = 1) -> torch.Tensor:
         """A smooth random field on `grid`: mean about 0, standard deviation about 1.
@@ -87,7 +91,8 @@ class Dice:
 
     def noise(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Independent normal values, one a voxel."""
-        return torch.from_numpy(self.hiss.standard_normal(shape, dtype=np.float32))
+        drawn = self.hiss.standard_normal(shape, dtype=np.float32)
+        return torch.from_numpy(drawn).to(self.device)
 
 
 def _upsample(coarse: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:

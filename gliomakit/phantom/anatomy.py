@@ -26,7 +26,8 @@ CENTRE = (0.0, -17.0, 10.0)
 
 @dataclass
 class Atlas:
-    """The average brain at 1 mm: white, grey, csf and deep fluid in [0, 1], as (4, x, y, z)."""
+    """The average brain at 1 mm, (5, x, y, z): white, grey, csf and deep fluid in [0, 1], and how
+    deep below the surface a voxel lies (0 at the surface, 1 from about 25 mm on)."""
 
     tissue: torch.Tensor
     origin: tuple[float, float, float]
@@ -54,20 +55,26 @@ class Head:
 
     def __init__(self, dice: Dice, extent: tuple[float, float, float]):
         angles = [dice.uniform(-a, a) for a in (0.10, 0.10, 0.16)]
+        self.device = dice.device
         scale = dice.uniform(0.84, 0.99)
         sides = [scale * dice.uniform(0.94, 1.06) for _ in range(3)]
-        self.matrix = _rotation(angles) @ torch.diag(1 / torch.tensor(sides, dtype=torch.float32))
-        self.extent = torch.tensor(extent, dtype=torch.float32)
+        matrix = _rotation(angles) @ torch.diag(1 / torch.tensor(sides, dtype=torch.float32))
+        self.matrix = matrix.to(self.device)
+        self.extent = torch.tensor(extent, dtype=torch.float32, device=self.device)
         # Two warps: lobes of other size, and folds of other shape. Mirrored at random.
         self.warps = [
             dice.coarse(extent, 45.0, 3) * dice.uniform(2.0, 5.0),
             dice.coarse(extent, 18.0, 3) * dice.uniform(0.8, 2.0),
         ]
         self.mirror = -1.0 if dice.chance(0.5) else 1.0
+        # An average brain has soft borders and shallow folds; a person's has neither.
+        self.sharpness = dice.uniform(1.0, 2.5)
+        self.folds = dice.coarse(extent, dice.uniform(13.0, 18.0))
+        self.fold_width = dice.uniform(0.05, 0.13)
 
     def sample(self, points: torch.Tensor) -> Anatomy:
         """Tissue at points (x, y, z, 3), mm from the box's centre."""
-        atlas = load_atlas()
+        atlas = load_atlas(str(self.device))
         unit = (points / (self.extent / 2)).flip(-1)[None]
         bent = points.clone()
         for warp in self.warps:
@@ -75,18 +82,31 @@ class Head:
             bent += shift[0].permute(1, 2, 3, 0)
         mni = bent @ self.matrix.T
         mni[..., 0] *= self.mirror
-        mni += torch.tensor(CENTRE)
-        sides = torch.tensor(atlas.tissue.shape[1:], dtype=torch.float32)
-        voxel = mni - torch.tensor(atlas.origin)
-        unit = (2 * voxel / (sides - 1) - 1).flip(-1)[None]
-        white, grey, csf, deep = F.grid_sample(
-            atlas.tissue[None], unit, align_corners=True, padding_mode="zeros"
+        mni += torch.tensor(CENTRE, device=self.device)
+        sides = torch.tensor(atlas.tissue.shape[1:], dtype=torch.float32, device=self.device)
+        voxel = mni - torch.tensor(atlas.origin, device=self.device)
+        where = (2 * voxel / (sides - 1) - 1).flip(-1)[None]
+        white, grey, csf, deep, depth = F.grid_sample(
+            atlas.tissue[None], where, align_corners=True, padding_mode="zeros"
         )[0]
-        return Anatomy(white, grey, csf, deep, (white + grey + csf).clamp(0, 1))
+        brain = (white + grey + csf).clamp(0, 1)
+        # Folds: sheets where a smooth field is 0, near the surface; fluid lined with grey matter.
+        field = F.grid_sample(
+            self.folds[None], unit, align_corners=True, padding_mode="border"
+        )[0, 0]
+        near = torch.sigmoid((0.62 - depth) / 0.08)
+        valley = near * torch.exp(-((field / self.fold_width) ** 2))
+        lining = near * torch.exp(-((field / (4.5 * self.fold_width)) ** 2))
+        shares = [white * (1 - lining), grey + white * lining, csf]
+        shares = [s * (1 - 0.8 * valley) for s in shares[:2]] + [csf + 0.8 * valley * (1 - csf)]
+        shares = [s.clamp(0, 1) ** self.sharpness for s in shares]
+        total = sum(shares).clamp_min(1e-3) / brain
+        white, grey, csf = (s / total for s in shares)
+        return Anatomy(white, grey, csf, torch.minimum(deep, csf), brain)
 
 
-@lru_cache(maxsize=1)
-def load_atlas() -> Atlas:
+@lru_cache(maxsize=2)
+def load_atlas(device: str = "cpu") -> Atlas:
     """Read the ICBM 152 maps from nilearn's wheel, once a process; nothing is downloaded."""
     spec = importlib.util.find_spec("nilearn")
     if spec is None or spec.origin is None:
@@ -114,10 +134,13 @@ def load_atlas() -> Atlas:
     csf = (brain - white - grey).clamp(0, 1)
     # Deep means far from the brain's surface: a wide blur, on a coarse grid because it is wide.
     coarse = F.avg_pool3d(brain[None, None], 4, ceil_mode=True)[0, 0]
-    inside = resize(blur(coarse, 2.5), tuple(brain.shape)) > 0.93
+    wide = resize(blur(coarse, 2.5), tuple(brain.shape))
+    inside = wide > 0.93
     ventricles = csf * inside * (blur(csf, 1.2) > 0.35)
     origin = tuple(float(v) for v in images["wm"].affine[:3, 3])
-    return Atlas(torch.stack([white, grey, csf, ventricles]), origin)
+    # At a flat surface half of a wide blur is brain.
+    depth = ((wide - 0.5) * 2).clamp(0, 1) * brain
+    return Atlas(torch.stack([white, grey, csf, ventricles, depth]).to(device), origin)
 
 
 def _rotation(angles: list[float]) -> torch.Tensor:
@@ -134,4 +157,4 @@ def _rotation(angles: list[float]) -> torch.Tensor:
 def low_resolution(head: Head, grid: Grid, spacing: float = 3.0) -> tuple[Grid, Anatomy]:
     """The same head on a coarse grid: enough for where a tumour grows."""
     coarse = Grid(tuple(int(round(e / spacing)) for e in grid.extent), spacing)
-    return coarse, head.sample(coarse.coordinates())
+    return coarse, head.sample(coarse.coordinates(head.device))

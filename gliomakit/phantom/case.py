@@ -31,19 +31,27 @@ class PhantomCase(Case):
     """A `Case`, and what only a phantom knows.
 
     bias: the field that each sequence was multiplied by, float32 (4, x, y, z); 1 outside the head.
-    kind: ring, solid, patchy or low_grade.
+    kind: ring, solid, patchy, low_grade, or none without a tumour.
     """
 
     bias: np.ndarray = field(default=None, repr=False)
     kind: str = ""
 
 
-def make_case(seed: int, spacing: float = 2.0, name: str | None = None) -> PhantomCase:
+def make_case(
+    seed: int,
+    spacing: float = 2.0,
+    name: str | None = None,
+    tumour: bool = True,
+    device: torch.device | str = "cpu",
+) -> PhantomCase:
     """A synthetic exam with a glioma: four sequences, label in MSD's convention, bias field.
 
     seed:    decides everything; the same seed at another spacing is the same patient, but for
              the scanner's noise.
     spacing: mm, 1 to 4; at 1 mm the grid is BraTS's 240 x 240 x 155.
+    tumour:  False gives a head without one, and an empty label.
+    device:  where to compute; the arrays are NumPy's anyway.
 
     Returns image float32 (4, x, y, z) with whole numbers as a scanner stores them.
 
@@ -54,22 +62,27 @@ def make_case(seed: int, spacing: float = 2.0, name: str | None = None) -> Phant
     if not 1.0 <= spacing <= 4.0:
         raise GliomakitError(f"phantoms have a spacing of 1 to 4 mm, not {spacing:g}")
     with _one_thread():
-        return _make(seed, spacing, name or f"phantom_{seed:05d}")
+        return _make(Dice(seed, device), spacing, name or f"phantom_{seed:05d}", tumour)
 
 
-def _make(seed: int, spacing: float, name: str) -> PhantomCase:
-    dice = Dice(seed)
+@torch.no_grad()
+def _make(dice: Dice, spacing: float, name: str, tumour: bool) -> PhantomCase:
     grid = Grid(tuple(int(round(mm / spacing)) for mm in HEAD), spacing)
     head = Head(dice, HEAD)
-    growth = grow(dice, head, grid)
-    points = grid.coordinates()
-    anatomy = head.sample(points + displacement(growth, points))
-    tumour = shape(dice, growth, grid, anatomy)
-    clean = render(dice, grid, anatomy, tumour)
-    exam = scan(dice, grid, clean, anatomy.brain, tumour.code > 0)
+    points = grid.coordinates(dice.device)
+    if tumour:
+        growth = grow(dice, head, grid)
+        anatomy = head.sample(points + displacement(growth, points))
+        lesion, kind = shape(dice, growth, grid, anatomy), growth.kind
+        code = lesion.code
+    else:
+        anatomy, lesion, kind = head.sample(points), None, "none"
+        code = torch.zeros(grid.shape, dtype=torch.uint8, device=dice.device)
+    clean = render(dice, grid, anatomy, lesion)
+    exam = scan(dice, grid, clean, anatomy.brain, code > 0)
 
     covered = (exam.image > 0).any(0)
-    label = torch.where(covered, tumour.code, torch.zeros_like(tumour.code))
+    label = torch.where(covered, code, torch.zeros_like(code))
     sides = tuple(int(np.ceil(mm / spacing)) for mm in FIELD)
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = [-(n - 1) / 2 * spacing for n in sides]
@@ -82,7 +95,7 @@ def _make(seed: int, spacing: float, name: str) -> PhantomCase:
         label=_place(label[None], sides)[0],
         convention="msd",
         bias=_place(exam.bias, sides, fill=1.0),
-        kind=growth.kind,
+        kind=kind,
     )
 
 
@@ -99,7 +112,7 @@ def _one_thread() -> Iterator[None]:
 
 def _place(volume: torch.Tensor, sides: tuple[int, int, int], fill: float = 0.0) -> np.ndarray:
     """The head's box (c, x, y, z) in the middle of the stored grid, cut where it is larger."""
-    array = volume.numpy()
+    array = volume.cpu().numpy()
     out = np.full((array.shape[0], *sides), fill, array.dtype)
     source, target = [], []
     for have, want in zip(array.shape[1:], sides, strict=True):

@@ -19,7 +19,7 @@ from ..errors import GliomakitError
 from ..paths import cache_folder
 from .case import make_case
 
-VERSION = 3
+VERSION = 4
 """Raised when the same seed would give another patient: caches of older phantoms are then left."""
 
 EMBEDDED = {
@@ -38,11 +38,13 @@ def write_dataset(
     seed: int = 0,
     workers: int | None = None,
     progress: bool = True,
+    tumour: bool = True,
 ) -> Path:
     """Write phantoms as an MSD data set: imagesTr, labelsTr, dataset.json.
 
     cases:   how many, with seeds from `seed` on; or the seeds themselves.
     workers: processes, by default one a core.
+    tumour:  False gives heads without one.
 
     What is there already is kept, so an interrupted call can be repeated; dataset.json is written
     last. Returns the folder. Raises `GliomakitError` if the folder cannot be written or holds
@@ -53,10 +55,12 @@ def write_dataset(
     if not seeds:
         raise GliomakitError("a data set needs at least one case", todo="--cases 1 or more")
     recipe = {"generator": "gliomakit.phantom", "version": VERSION, "spacing": spacing}
+    if not tumour:
+        recipe["tumour"] = False
     try:
         _claim(out, recipe)
         todo = [s for s in seeds if not all(p.is_file() for p in _paths(out, s))]
-        _make(todo, out, spacing, workers, progress)
+        _make(todo, out, spacing, workers, progress, tumour)
         _write_json(out / "dataset.json", _description(seeds, recipe))
     except OSError as error:
         raise GliomakitError(
@@ -93,7 +97,14 @@ def _paths(out: Path, seed: int) -> tuple[Path, Path]:
     return out / "imagesTr" / name, out / "labelsTr" / name
 
 
-def _make(seeds: list[int], out: Path, spacing: float, workers: int | None, progress: bool) -> None:
+def _make(
+    seeds: list[int],
+    out: Path,
+    spacing: float,
+    workers: int | None,
+    progress: bool,
+    tumour: bool,
+) -> None:
     if not seeds:
         return
     bar = tqdm(
@@ -103,14 +114,14 @@ def _make(seeds: list[int], out: Path, spacing: float, workers: int | None, prog
         file=sys.stderr,
         disable=not progress or not sys.stderr.isatty(),
     )
-    jobs = [(seed, out, spacing) for seed in seeds]
+    jobs = [(seed, out, spacing, tumour) for seed in seeds]
     with bar:
         for _ in parallel(_write_case, jobs, workers or cores()):
             bar.update()
 
 
-def _write_case(seed: int, out: Path, spacing: float) -> None:
-    case = make_case(seed, spacing)
+def _write_case(seed: int, out: Path, spacing: float, tumour: bool = True) -> None:
+    case = make_case(seed, spacing, tumour=tumour)
     image_path, label_path = _paths(out, seed)
     # MSD's layout: sequence last; stored as a scanner stores it, in whole numbers.
     image = np.moveaxis(case.image, 0, -1).astype(np.int16)

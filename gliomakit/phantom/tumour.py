@@ -51,10 +51,10 @@ class Tumour:
 def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     """Grow a tumour in a head, on a grid of 3 mm."""
     coarse, anatomy = low_resolution(head, grid)
-    kind = dice.rng.choice(KINDS, p=[0.45, 0.12, 0.13, 0.30])
-    volume = dice.log_uniform(10.0, 230.0) * 1000
-    if dice.chance(0.3):
-        volume = max(volume, dice.uniform(60.0, 230.0) * 1000)
+    kind = dice.rng.choice(KINDS, p=[0.42, 0.16, 0.17, 0.25])
+    volume = dice.log_uniform(5.0, 250.0) * 1000
+    if dice.chance(0.45):
+        volume = max(volume, dice.uniform(50.0, 250.0) * 1000)
     seeds = _seeds(dice, anatomy, coarse)
     inside = anatomy.brain > 0.5
 
@@ -68,7 +68,9 @@ def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     rough = dice.field(coarse, dice.uniform(10.0, 25.0), octaves=2)
     pace = torch.where(anatomy.csf > 0.6, 0.2, 1.0) * torch.exp(dice.uniform(0.1, 0.4) * rough)
     core = _front(torch.where(inside, pace, 0.002), seeds, coarse.spacing)
-    share = dice.uniform(0.25, 1.0) if kind == "low_grade" else dice.log_uniform(0.06, 0.85)
+    share = dice.uniform(0.25, 0.98) if kind == "low_grade" else dice.log_uniform(0.08, 0.98)
+    if dice.chance(0.4):
+        share = max(share, dice.uniform(0.25, 0.7))
     reached = whole < limit
     core = torch.maximum(core, (whole - 0.97 * limit) * 1e3)
     core_limit = _time_for(core, reached, share * float(reached.sum()))
@@ -102,9 +104,11 @@ def displacement(growth: Growth, points: torch.Tensor) -> torch.Tensor:
 def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
     """The tumour on the phantom's grid: tissues as shares, and their label."""
     brain = anatomy.brain
-    wobble = dice.field(grid, 7.0, octaves=2)
-    whole = resize(growth.whole, grid.shape) + dice.uniform(0.3, 1.3) * wobble
+    whole = resize(growth.whole, grid.shape) + dice.uniform(0.3, 1.3) * dice.field(
+        grid, 7.0, octaves=2
+    )
     core = resize(growth.core, grid.shape) + dice.uniform(0.2, 1.0) * dice.field(grid, 6.0)
+    core = core + dice.uniform(0.0, 3.0) * dice.field(grid, 15.0)  # lobes
     whole = whole - 20.0 * (anatomy.ventricles > 0.5) - 20.0 * (brain < 0.4)
     core = torch.minimum(core, whole - 0.5)
 
@@ -112,20 +116,23 @@ def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
     core_share = torch.sigmoid(core / soft) * brain
     enhancing = _rim(dice, growth.kind, core, grid) * core_share
     necrosis = torch.zeros_like(core)
-    if growth.kind in ("ring", "patchy") or dice.chance(0.25):
-        level = dice.uniform(1.0, 4.0)
-        necrosis = torch.sigmoid((core - level) / soft) * core_share * (1 - enhancing)
+    if growth.kind in ("ring", "patchy") or dice.chance(0.3):
+        level = dice.uniform(1.0, 5.0)
+        ragged = dice.uniform(0.0, 2.0) * dice.field(grid, 9.0)
+        necrosis = torch.sigmoid((core - level + ragged) / soft) * core_share * (1 - enhancing)
 
     # Edema fades: full some mm inside its border, and rough in between.
-    fade = dice.uniform(1.0, 7.0)
-    rough = 1 + dice.uniform(0.05, 0.35) * dice.field(grid, dice.uniform(6.0, 18.0), octaves=2)
-    edema = torch.sigmoid(4 * (whole - 0.3 * fade) / fade) * rough.clamp(0.25, 1.4)
-    edema = (edema * (1 - 0.75 * anatomy.csf) * brain).clamp(0, 1.25) * (whole > -2 * fade)
+    fade = dice.log_uniform(1.2, 14.0)
+    rough = 1 + dice.uniform(0.05, 0.45) * dice.field(grid, dice.uniform(6.0, 20.0), octaves=2)
+    edema = torch.sigmoid(4 * (whole - 0.3 * fade) / fade) * rough.clamp(0.2, 1.4)
+    # Cortex swells less than white matter does.
+    edema = edema * (1 - dice.uniform(0.0, 0.5) * anatomy.grey) * dice.uniform(0.55, 1.0)
+    edema = (edema * (1 - 0.75 * anatomy.csf) * brain).clamp(0, 1.2) * (whole > -2 * fade)
 
-    code = torch.zeros(grid.shape, dtype=torch.uint8)
+    code = torch.zeros(grid.shape, dtype=torch.uint8, device=brain.device)
     code[whole > 0] = 1
     code[core_share > 0.5] = 2
-    code[(enhancing > 0.5) & (core_share > 0.5)] = 3
+    code[(enhancing > 0.45) & (core_share > 0.5)] = 3
     return Tumour(growth.kind, code, edema, core_share, enhancing, necrosis)
 
 
@@ -138,14 +145,14 @@ def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
     if kind == "solid":
         return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.2)
     if kind == "patchy":
-        return torch.sigmoid((patches - dice.uniform(0.3, 1.3)) / 0.2)
-    outer = dice.uniform(0.0, 1.5) if dice.chance(0.5) else dice.uniform(0.0, 5.0)
-    thick = dice.log_uniform(1.8, 9.0) * torch.exp(0.35 * dice.field(grid, 16.0))
+        return torch.sigmoid((patches - dice.uniform(-0.2, 1.0)) / 0.2)
+    outer = dice.uniform(0.0, 1.0) if dice.chance(0.65) else dice.uniform(0.0, 5.0)
+    thick = dice.log_uniform(2.2, 13.0) * torch.exp(0.4 * dice.field(grid, 16.0, octaves=2))
     shell = torch.sigmoid((core - outer + 0.5) / soft) * torch.sigmoid(
         (outer + thick - core) / soft
     )
-    if dice.chance(0.6):
-        shell = shell * torch.sigmoid((patches + dice.uniform(0.2, 1.6)) / 0.15)
+    if dice.chance(0.5):
+        shell = shell * torch.sigmoid((patches + dice.uniform(0.4, 1.8)) / 0.15)
     if dice.chance(0.4):
         knots = dice.field(grid, 10.0, octaves=2)
         shell = torch.maximum(shell, torch.sigmoid((knots - dice.uniform(1.0, 2.0)) / 0.15))
@@ -169,7 +176,7 @@ def _front(speed: torch.Tensor, seeds: torch.Tensor, spacing: float, rounds: int
     Every round carries the front one voxel further; 90 rounds of 3 mm cross a hemisphere.
     """
     far = 1e6
-    time = torch.full(speed.shape, far)
+    time = torch.full(speed.shape, far, device=speed.device)
     time[tuple(seeds.T)] = 0.0
     step = spacing / speed
     for _ in range(rounds):
@@ -198,4 +205,4 @@ def _time_for(time: torch.Tensor, where: torch.Tensor, voxels: float) -> float:
 
 def _centre(mask: torch.Tensor, grid: Grid) -> torch.Tensor:
     middle = torch.nonzero(mask).float().mean(0)
-    return (middle - (torch.tensor(grid.shape) - 1) / 2) * grid.spacing
+    return (middle - (torch.tensor(grid.shape, device=mask.device) - 1) / 2) * grid.spacing
