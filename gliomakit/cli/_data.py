@@ -1,14 +1,15 @@
-"""`gliomakit phantoms` and `gliomakit prepare`: data to work with."""
+"""`gliomakit phantoms`, `gliomakit download` and `gliomakit prepare`: data to work with."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ._common import Cache, Convention, Json, Spacing, Workers, say, say_json, spacing_of
+from ._common import Cache, Convention, Json, Spacing, Workers, remark, say, say_json, spacing_of
 
 
 def phantoms(
@@ -28,6 +29,39 @@ def phantoms(
 
     folder = write_dataset(out, cases, spacing, seed, workers, progress=sys.stderr.isatty())
     say(f"{cases} phantom{'s' * (cases > 1)} at {spacing:g} mm in {folder}")
+
+
+def download(
+    name: Annotated[str, typer.Argument(metavar="msd|lgg", help="Which data set.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Where to (default: downloads/ in GLIOMAKIT_CACHE)."),
+    ] = None,
+    keep_archive: Annotated[
+        bool, typer.Option("--keep-archive", help="Of msd: keep the archive once it is unpacked.")
+    ] = False,
+) -> None:
+    """Fetch real data from its publisher.
+
+    msd: the brain tumours of the Medical Segmentation Decathlon, 7.1 GB; goes on where it was
+    stopped. lgg: LGG MRI Segmentation, by kagglehub. What comes is checked. Read the licence.
+    """
+    from ..download import fetch, source
+
+    of = source(name)
+    try:
+        found = fetch(of, folder, keep_archive, sys.stderr.isatty(), remark)
+    except KeyboardInterrupt:
+        if of.url:
+            remark("what has come is kept: the same command goes on from there")
+        raise
+    cases = ", ".join(f"{number} {what}" for what, number in found.cases.items())
+    say(f"{found.folder}{'' if found.new else ' is there already'}: {cases}")
+    say(f"licence: {of.licence}{'' if of.licence_verified else ' (not verified)'}; see {of.page}")
+    if of.url:
+        say(f"next: gliomakit prepare {shlex.quote(str(found.folder))}")
+    above = shlex.quote(str(found.folder.absolute().parent))
+    say(f"for the lessons: export GLIOMAKIT_DATA={above}")
 
 
 def prepare(
