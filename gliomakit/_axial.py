@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from .cases import Case
 from .errors import GliomakitError
-from .regions import REGION_COLOURS, REGIONS, TISSUE_COLOURS
+from .regions import REGION_COLOURS, REGION_NAMES, REGIONS, TISSUE_COLOURS
 
 QUIET = "#9aa5b1"
 """Grey of what is said aside: marks, scale, headings."""
@@ -167,6 +168,14 @@ class View:
         """Where the voxels' centres lie in the panel, mm."""
         sx, sy, _ = self.case.spacing
         return (np.arange(shown.shape[1]) + 0.5) * sx, (np.arange(shown.shape[0]) + 0.5) * sy
+
+
+def outline_lines(width: float = 1.8) -> list[Line2D]:
+    """The regions' outlines, for a legend."""
+    return [
+        Line2D([], [], color=REGION_COLOURS[r], linestyle=STYLES[r], linewidth=width, label=name)
+        for r, name in REGION_NAMES.items()
+    ]
 
 
 def mark_sides(panel: Axes) -> None:

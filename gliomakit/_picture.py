@@ -4,13 +4,18 @@ cannot see it."""
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from .regions import TISSUE_COLOURS
+
+DARK, LIGHT = "#0b0d10", "#f2f4f6"
+"""Ground and words of every picture: greys of an image are judged on black."""
 
 GREYS, FLAT, MIXED = 124, 48, 80
 """A palette of so many greys, colours of flat areas, and colours in between makes a PNG of anatomy
@@ -56,6 +61,22 @@ def canvas(figure: Figure | None, width: float, height: float, colour: str) -> F
     figure.clear()
     figure.set_facecolor(colour)
     return figure
+
+
+def legend(figure: Figure, handles: Sequence[Artist], x: float, place: str) -> None:
+    """What the colours mean, in the figure's bottom strip."""
+    figure.legend(
+        handles=handles,
+        loc=place,
+        bbox_to_anchor=(x, 0.23 / figure.get_figheight()),
+        ncols=3,
+        frameon=False,
+        fontsize=11,
+        labelcolor=LIGHT,
+        handlelength=1.6,
+        columnspacing=1.6,
+        borderaxespad=0,
+    )
 
 
 def _palette(pixels: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ class Settings:
     patch:      voxels of a training patch.
     window:     voxels of a window in use; None is the patch. Larger windows overlap less, so they
                 are faster, as long as the network bears them.
-    threshold:  probability from which on a voxel is in a region; one for all, or three (WT, TC, ET).
+    threshold:  probability from which on a voxel is in a region; one, or three (WT, TC, ET).
     min_wt_ml:  pieces of the whole tumour smaller than this many mL are dropped; 0 keeps all.
     min_et_ml:  enhancing tumour of less than this in all is taken for core; 0 keeps all.
     subset_dice: for each subset of sequences ("flair+t1ce") the mean Dice of WT, TC and ET that was

@@ -2,6 +2,8 @@
 
     plots.sequences(case)                              # the four sequences, tumour outlined
     plots.compare(case, case.regions(), found.regions) # reference beside prediction
+    plots.sheet(cases)                                 # many cases at a glance
+    plots.reliability({"wt": metrics.calibration(…)})  # does a probability mean what it says?
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -11,30 +13,37 @@ there is to see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ._axial import QUIET, STYLES, View, fitting, largest_slice, mark_scale, mark_sides, tissues
-from ._picture import Picture, canvas
+from ._axial import (
+    QUIET,
+    View,
+    fitting,
+    largest_slice,
+    mark_scale,
+    mark_sides,
+    outline_lines,
+    tissues,
+)
+from ._picture import DARK, LIGHT, Picture, canvas, legend
+from ._reliability import reliability
+from ._sheet import sheet
 from .cases import Case
 from .metrics import dice
-from .regions import (
-    REGION_COLOURS,
-    REGION_NAMES,
-    REGIONS,
-    SEQUENCE_NAMES,
-    SEQUENCES,
-    TISSUE_COLOURS,
-)
+from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_COLOURS
 
-__all__ = ["Picture", "compare", "largest_slice", "sequences", "tissues"]
+__all__ = [
+    "Picture",
+    "compare",
+    "largest_slice",
+    "reliability",
+    "sequences",
+    "sheet",
+    "tissues",
+]
 
-DARK, LIGHT = "#0b0d10", "#f2f4f6"
 TISSUE_NAMES = {"edema": "edema", "core": "core", "enhancing": "enhancing tumour"}
 
 
@@ -70,11 +79,7 @@ def sequences(
     figure.alt = f"Axial slice {view.z} of {case.name}, side by side: FLAIR, T1, T1ce, T2"
     if drawn:
         names = [REGION_NAMES[r] for r in REGIONS]
-        lines = [
-            Line2D([], [], color=REGION_COLOURS[r], linestyle=STYLES[r], linewidth=1.8, label=name)
-            for r, name in zip(REGIONS, names)
-        ]
-        _legend(figure, lines, x=0.5, place="center")
+        legend(figure, outline_lines(), x=0.5, place="center")
         figure.alt += f"; outlined are {names[0]}, {names[1]} and {names[2]}"
     return figure
 
@@ -118,7 +123,7 @@ def compare(
     figure.text(0.992, 0.24 / tall, "   ".join(["Dice of the volume", *scores]), **words)
     _heading(figure, view)
     patches = [Patch(color=TISSUE_COLOURS[t], label=TISSUE_NAMES[t]) for t in TISSUE_COLOURS]
-    _legend(figure, patches, x=0.008, place="center left")
+    legend(figure, patches, x=0.008, place="center left")
     figure.alt = (
         f"Axial slice {view.z} of {case.name}: four sequences, then reference and prediction as "
         f"coloured tissues on {SEQUENCE_NAMES[shown]}; Dice of the volume {', '.join(scores)}"
@@ -131,18 +136,3 @@ def _heading(figure: Figure, view: View) -> None:
     text = f"{view.case.name}, axial slice {view.z}, voxels of {sides} mm"
     top = 1 - 0.14 / figure.get_figheight()
     figure.text(0.008, top, text, color=QUIET, fontsize=10.5, va="top")
-
-
-def _legend(figure: Figure, handles: Sequence[Artist], x: float, place: str) -> None:
-    figure.legend(
-        handles=handles,
-        loc=place,
-        bbox_to_anchor=(x, 0.23 / figure.get_figheight()),
-        ncols=3,
-        frameon=False,
-        fontsize=11,
-        labelcolor=LIGHT,
-        handlelength=1.6,
-        columnspacing=1.6,
-        borderaxespad=0,
-    )

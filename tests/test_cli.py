@@ -19,7 +19,17 @@ from gliomakit.errors import GliomakitError
 SHAPE = (20, 18, 16)
 LPS = np.array([[-1.0, 0, 0, 9], [0, -1, 0, 9], [0, 0, 2, -4], [0, 0, 0, 1]])
 ENDS = {"flair": "_flair", "t1": "_t1", "t1ce": "_t1ce", "t2": "_t2"}
-COMMANDS = ("doctor", "phantoms", "prepare", "train", "segment", "evaluate", "course")
+COMMANDS = (
+    "doctor",
+    "check",
+    "phantoms",
+    "download",
+    "prepare",
+    "train",
+    "segment",
+    "evaluate",
+    "course",
+)
 
 
 def sequence(seed, shape=SHAPE):
@@ -608,6 +618,20 @@ def test_segment_says_which_sequences_a_network_needs(refused, tmp_path):
     case = brats(tmp_path / "case", ("t1", "t1ce"))
     line = ("segment", case, "--weights", weights, "--out", tmp_path / "out.nii.gz")
     refused(*line, words=["case", "t1, t1ce", "flair, t2"])
+
+
+def test_segment_warns_of_subsets_that_do_badly(run, tmp_path):
+    measured = {"t1": (0.2, 0.7, 0.0), "flair+t1": (0.9, 0.8, 0.7)}
+    weights = network(tmp_path / "weak.safetensors", subset_dice=measured)
+    for names, words in ((("t1",), "T1 alone"), (("flair", "t1"), None)):
+        case = brats(tmp_path / "_".join(names), names)
+        line = ("segment", case, "--weights", weights, "--out", tmp_path / "out", "--no-check")
+        code, text, err = run(*line, "--json")
+        found = json.loads(text)["cases"][0]["warnings"]
+        assert code == 0 and [w["code"] for w in found] == (["sequences"] if words else [])
+        if words:
+            assert words in err and "whole tumour (Dice 0.20" in err
+            assert "enhancing tumour (Dice 0.00" in err and "tumour core" not in err
 
 
 def test_a_network_of_whole_tumours_is_scored_on_them_alone(run, tmp_path):

@@ -70,8 +70,8 @@ def test_a_changed_generator_has_a_new_version():
     case = make_case(7, spacing=4.0)
     facts = [int((case.label == k).sum()) for k in range(1, 4)]
     facts += [int(round(float(np.median(i[i > 0])))) for i in case.image]
-    assert dataset.VERSION == 3
-    assert facts == pytest.approx([236, 70, 17, 368, 770, 210, 129], rel=0.005, abs=1)
+    assert dataset.VERSION == 4
+    assert facts == pytest.approx([1731, 1229, 390, 173, 385, 434, 870], rel=0.005, abs=1)
 
 
 def test_an_exam_is_whole(cases):

@@ -15,6 +15,7 @@ from gliomakit import plots
 from gliomakit._axial import View, axial, window
 from gliomakit.cases import Case, Grid
 from gliomakit.errors import GliomakitError
+from gliomakit.metrics import calibration
 from gliomakit.regions import SEQUENCES, TISSUE_COLOURS
 
 
@@ -55,6 +56,48 @@ def test_compare_shows_both_and_the_dice_of_the_volume(case):
     words = " ".join(t.get_text() for t in figure.texts)
     assert "WT 1.00" in words and "TC 1.00" in words and "ET 0.00" in words
     assert "ET 0.00" in figure.alt
+
+
+def test_a_sheet_shows_a_slice_of_every_case(case):
+    figure = plots.sheet([case, flat()])
+    assert len(figure.axes) == 8
+    words = [t.get_text() for t in figure.axes[0].texts]
+    assert "FLAIR" in words and {"R", "L"} <= set(words)
+    assert "box, slice 5" in figure.axes[0].get_title(loc="left")
+    assert "flat" in figure.axes[4].get_title(loc="left")
+    outlined = [bool(a.collections) for a in figure.axes]
+    assert outlined == [True, False, True, False] + [False] * 4
+    assert "2 cases" in figure.alt and "outlined on FLAIR and T1ce" in figure.alt
+
+
+def test_a_sheet_has_one_scale_and_as_many_columns_as_are_wanted(case):
+    figure = plots.sheet([case, flat()] * 4)
+    assert len({a.get_position().x0.round(6) for a in figure.axes}) == 8
+    assert len({(np.ptp(a.get_xlim()), np.ptp(a.get_ylim())) for a in figure.axes}) == 1
+    figure = plots.sheet([case, flat()], [None, None], columns=1)
+    assert len({a.get_position().x0.round(6) for a in figure.axes}) == 4
+    case.present = ("flair", "t2")
+    assert [len(a.images) for a in plots.sheet([case]).axes] == [1, 0, 0, 1]
+
+
+def test_a_sheet_draws_the_regions_that_are_given(case):
+    regions = np.zeros((3, *case.image.shape[1:]), bool)
+    regions[0, 6:12, 8:14, 2] = True
+    assert "slice 2" in plots.sheet([case], [regions]).axes[0].get_title(loc="left")
+
+
+def test_reliability_shows_bins_voxels_and_ece():
+    table = calibration([0.05, 0.15, 0.95, 0.95], [0, 0, 1, 0])
+    figure = plots.reliability({"wt": table, "et": table})
+    assert [a.get_title() for a in figure.axes[:2]] == ["whole tumour", "enhancing tumour"]
+    line = figure.axes[0].lines[1]
+    assert line.get_xdata() == pytest.approx([0.05, 0.15, 0.95])
+    assert line.get_ydata() == pytest.approx([0, 0, 0.5])
+    said = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
+    assert f"ECE {table['ece']:.3f}" in said and table["ece"] == pytest.approx(0.275)
+    assert [bar.get_height() for bar in figure.axes[2].patches] == table["n"]
+    assert "ET 0.275" in figure.alt
+    assert plots.reliability({"tc": calibration([], [])}).axes
 
 
 def test_the_patients_right_is_on_the_left_and_the_face_is_up():
@@ -104,6 +147,9 @@ def test_a_given_figure_is_drawn_on_again(case):
     size = len(figure.axes)
     assert plots.sequences(case, slice=4, figure=figure) is figure
     assert len(figure.axes) == size and "slice 4" in figure.alt
+    assert plots.sheet([case, case], figure=figure) is figure and len(figure.axes) == 8
+    table = calibration([0.2], [1])
+    assert plots.reliability({"wt": table}, figure=figure) is figure and len(figure.axes) == 2
     plain = Figure()
     assert plots.compare(case, case.regions(), case.regions(), figure=plain) is plain
 
@@ -119,6 +165,12 @@ def test_bad_input_is_explained(case):
         plots.compare(case, np.zeros((3, 2, 2, 2)), case.regions())
     with pytest.raises(GliomakitError, match="no slice 9; it has 0 to 8"):
         plots.sequences(case, slice=9)
+    with pytest.raises(GliomakitError, match="1 regions for 2 cases make no sheet"):
+        plots.sheet([case, case], [case.regions()])
+    with pytest.raises(GliomakitError, match="make no sheet"):
+        plots.sheet([])
+    with pytest.raises(GliomakitError, match="no table"):
+        plots.reliability({})
 
 
 def test_window_leaves_the_background_out():

@@ -19,7 +19,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import GliomakitError
-from . import _about, _data, _evaluate, _segment, _train
+from . import _about, _check, _data, _evaluate, _segment, _train
 from ._common import explain, remark, say, version
 
 BAD_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141
@@ -51,7 +51,9 @@ def _global(
 
 
 app.command("doctor")(_about.doctor)
+app.command("check")(_check.check)
 app.command("phantoms")(_data.phantoms)
+app.command("download")(_data.download)
 app.command("prepare")(_data.prepare)
 app.command("train", cls=_train.TrainCommand)(_train.train)
 app.command("segment")(_segment.segment)

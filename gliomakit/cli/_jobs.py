@@ -40,7 +40,10 @@ def find(paths: Sequence[Path]) -> tuple[list[CaseFiles], list[GliomakitError]]:
 
 
 def single_files(
-    given: Mapping[str, list[Path] | None], brain_mask: Path | None, name: str | None
+    given: Mapping[str, list[Path] | None],
+    brain_mask: Path | None,
+    name: str | None,
+    label: Path | None = None,
 ) -> CaseFiles:
     """The case of single files. Raises `GliomakitError` if a sequence is given twice."""
     for sequence, paths in given.items():
@@ -51,7 +54,7 @@ def single_files(
                 todo="give each sequence once",
             )
     files = {sequence: paths[0] for sequence, paths in given.items() if paths}
-    return loose(**files, brain_mask=brain_mask, name=name)
+    return loose(**files, label=label, brain_mask=brain_mask, name=name)
 
 
 def is_file(out: Path) -> bool:

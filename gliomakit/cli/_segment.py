@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import GliomakitError
-from ..regions import REGIONS, SEQUENCES, to_label
+from ..regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, to_label
 from ._common import (
     Convention,
     Device,
@@ -19,13 +19,14 @@ from ._common import (
     columns,
     explain,
     progress_bar,
+    remark,
     say,
     say_json,
     version,
 )
 
 if TYPE_CHECKING:
-    from ..cases import CaseFiles
+    from ..cases import Case, CaseFiles
     from ..model import Model
     from ._jobs import Job
 
@@ -80,6 +81,9 @@ def segment(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that segment did not write.")
     ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not look for what may be wrong with a case.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Segment the glioma of each case.
@@ -106,7 +110,8 @@ def segment(
     done, failed = [], [{"case": None, "error": explain(error)} for error in bad]
     for job in progress_bar(jobs, "segment", "case"):
         try:
-            done.append(_segment(job, model, network, resample_to, mirror, device, convention))
+            how = (resample_to, mirror, device, convention, not no_check)
+            done.append(_segment(job, model, network, *how))
         except (GliomakitError, OSError, MemoryError, RuntimeError) as error:
             if len(jobs) == 1 and not bad:
                 raise
@@ -156,6 +161,7 @@ def _segment(
     mirror: bool,
     device: str | None,
     convention: str | None,
+    check: bool,
 ) -> dict[str, object]:
     """Read, segment and write one case; what is said of it."""
     from ..cases import write_label
@@ -163,6 +169,7 @@ def _segment(
 
     start = time.perf_counter()
     case = job.files.read(label=False, resample_to=resample_to)
+    warnings = _weak(case, model) + (_warnings(case) if check else [])
     found = run(case, model, device=device, mirror=mirror, progress=sys.stderr.isatty())
     of_data = None if job.files.kind == "loose" else case.convention
     name = convention or of_data or LOOSE
@@ -172,10 +179,39 @@ def _segment(
         "regions": list(found.regions_known),
         "volumes_ml": {region: round(ml, 3) for region, ml in found.volumes_ml.items()},
         "sequences": list(case.present),
+        "warnings": warnings,
     }
     extra = {"gliomakit": version(), "network": network, "mirror": mirror}
     write_label(to_label(found.regions, name), case, job.out, facts | extra)
     return facts | {"out": job.out, "seconds": round(time.perf_counter() - start, 1)}
+
+
+def _weak(case: Case, model: Model) -> list[dict[str, str]]:
+    """What the network is known to find badly with this case's sequences; said on stderr too."""
+    weak = model.settings.weak(case.present)
+    if not weak:
+        return []
+    names = " and ".join(SEQUENCE_NAMES[s] for s in case.present if s in model.settings.sequences)
+    regions = ", ".join(
+        f"{REGION_NAMES[r]} (Dice {dice:.2f} on phantoms)" for r, dice in weak.items()
+    )
+    text = f"from {names} alone this network finds badly: {regions}"
+    remark(f"warning: {case.name}: {text}")
+    return [{"code": "sequences", "text": text}]
+
+
+def _warnings(case: Case) -> list[dict[str, str]]:
+    """What `check` warns of, said on stderr too. It never keeps a case from being segmented: not
+    if it is wrong about it, nor if it fails."""
+    from ..checks import check
+
+    try:
+        found = [finding for finding in check(case) if finding.level == "warning"]
+    except Exception:
+        return []
+    for finding in found:
+        remark(f"warning: {case.name}: {finding}")
+    return [{"code": finding.code, "text": str(finding)} for finding in found]
 
 
 def _identity(model: Model) -> dict[str, str]:

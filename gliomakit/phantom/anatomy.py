@@ -91,9 +91,9 @@ class Head:
         )[0]
         brain = (white + grey + csf).clamp(0, 1)
         # Folds: sheets where a smooth field is 0, near the surface; fluid lined with grey matter.
-        field = F.grid_sample(
-            self.folds[None], unit, align_corners=True, padding_mode="border"
-        )[0, 0]
+        field = F.grid_sample(self.folds[None], unit, align_corners=True, padding_mode="border")[
+            0, 0
+        ]
         near = torch.sigmoid((0.62 - depth) / 0.08)
         valley = near * torch.exp(-((field / self.fold_width) ** 2))
         lining = near * torch.exp(-((field / (4.5 * self.fold_width)) ** 2))

@@ -139,9 +139,7 @@ def draw_tissues(dice: Dice, kind: str) -> dict[str, torch.Tensor]:
     return table
 
 
-def draw_exam(
-    dice: Dice, kind: str
-) -> tuple[dict[str, torch.Tensor], dict[str, Equation], float]:
+def draw_exam(dice: Dice, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Equation], float]:
     """Tissues, sequences and the enhancing tumour's peak of agent (mM), drawn until they give an
     exam that a radiologist would accept."""
     for _ in range(200):
@@ -153,9 +151,7 @@ def draw_exam(
     return tissues, protocol, peak
 
 
-def plausible(
-    tissues: dict[str, torch.Tensor], protocol: dict[str, Equation], peak: float
-) -> bool:
+def plausible(tissues: dict[str, torch.Tensor], protocol: dict[str, Equation], peak: float) -> bool:
     """Does each sequence show what it is taken for? T1 white matter brighter than grey, T2 the
     other way round, FLAIR dark fluid and bright edema, T1ce the enhancing tumour; and is the core
     seen beside the edema in one of them? What nobody could see, nobody would have outlined."""
@@ -219,9 +215,7 @@ def _of(equation: Equation, tissue: torch.Tensor) -> float:
     return float(equation(density, torch.exp(-log_t1), torch.exp(-log_t2)))
 
 
-def tissue_maps(
-    dice: Dice, grid: Grid, anatomy: Anatomy, tissues: dict[str, torch.Tensor]
-) -> Maps:
+def tissue_maps(dice: Dice, grid: Grid, anatomy: Anatomy, tissues: dict[str, torch.Tensor]) -> Maps:
     """Density, T1 and T2 of a healthy head, a little uneven."""
     share = anatomy.white / (anatomy.white + anatomy.grey).clamp_min(1e-3)
     grey, white = tissues["grey"], tissues["white"]
