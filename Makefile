@@ -43,8 +43,9 @@ weights: install ## train the network that ships with the package
 bench: install-bench ## time the package beside its peers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-results: install-test ## figures of the shipped network, also on patients in GLIOMAKIT_REAL_DATA
-	@$(BIN)/python results/shipped.py $(ARGS)
+results: install-test ## figures of phantoms and of the shipped network, also on GLIOMAKIT_REAL_DATA
+	@$(BIN)/python -m results.phantoms $(ARGS)
+	@$(BIN)/python -m results.shipped $(ARGS)
 
 colab: install-test ## build/gliomakit-colab.zip: wheel, notebooks, a page that says what to do
 	@$(BIN)/python -m gliomakit.course.colab build $(ARGS)
