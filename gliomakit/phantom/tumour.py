@@ -51,7 +51,7 @@ class Tumour:
 def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     """Grow a tumour in a head, on a grid of 3 mm."""
     coarse, anatomy = low_resolution(head, grid)
-    kind = dice.rng.choice(KINDS, p=[0.42, 0.16, 0.17, 0.25])
+    kind = str(dice.rng.choice(KINDS, p=[0.42, 0.16, 0.17, 0.25]))
     volume = dice.log_uniform(5.0, 250.0) * 1000
     if dice.chance(0.45):
         volume = max(volume, dice.uniform(50.0, 250.0) * 1000)
