@@ -20,6 +20,11 @@ from .preprocess import Prepared
 from .regions import SEQUENCES
 from .unet import UNet3d
 
+SMALLEST_BF16 = 24
+"""Voxels of a patch's side. With 16, two voxels are left at the bottom, and there PyTorch 2.13
+(oneDNN 3.12) on processors with AVX512-BF16 gives gradients of 1e30 out of memory that nobody has
+written; with 24 or more they are right."""
+
 
 class Learner:
     """Network, averaged weights, optimiser and patches of a training run.
@@ -32,6 +37,8 @@ class Learner:
         s = self.settings = settings
         self.device, self.spacing = device, cases[0].frame.target
         self.precision = s.precision or fast_precision(device)
+        if device.type == "cpu" and self.precision == "bf16" and min(s.size) < SMALLEST_BF16:
+            self.precision = "fp32"
         self.layout = memory_format(device, self.precision)
         network = UNet3d(len(s.sequences), s.channels, s.base_filters, norm=s.norm)
         self.network = network.to(device, memory_format=self.layout)
