@@ -18,7 +18,6 @@ from .model import Model, Settings
 from .patches import PatchSampler, augment_intensity, drop_sequences
 from .preprocess import Prepared
 from .regions import SEQUENCES
-from .unet import UNet3d
 
 SMALLEST_BF16 = 24
 """Voxels of a patch's side. With 16, two voxels are left at the bottom, and there PyTorch 2.13
@@ -40,8 +39,7 @@ class Learner:
         if device.type == "cpu" and self.precision == "bf16" and min(s.size) < SMALLEST_BF16:
             self.precision = "fp32"
         self.layout = memory_format(device, self.precision)
-        network = UNet3d(len(s.sequences), s.channels, s.base_filters, norm=s.norm)
-        self.network = network.to(device, memory_format=self.layout)
+        self.network = s.make_network().to(device, memory_format=self.layout)
         self.parameters = list(self.network.parameters())
         self.average = copy.deepcopy(self.network).eval() if s.average else self.network
         self.loss = losses.from_name(s.loss_name)
@@ -135,7 +133,7 @@ class Learner:
     def model(self) -> Model:
         """The averaged weights as a model, on the CPU."""
         s = self.settings
-        network = UNet3d(**self.network.config)
+        network = type(self.network)(**self.network.config)
         network.load_state_dict(self.average.state_dict())
         settings = Settings(
             output=s.output,

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from .errors import GliomakitError
 from .losses import LOSSES
+from .light import LightUNet3d
 from .regions import CONVENTIONS, REGIONS, SEQUENCES
 from .unet import NORMS, UNet3d
 
@@ -18,6 +19,9 @@ SCHEDULES = ("one-cycle", "cosine", "step", "constant")
 """How the learning rate changes: see `Fit.schedule`."""
 
 OPTIMISERS = ("adamw", "adam")
+
+KINDS = MappingProxyType({"UNet3d": UNet3d, "LightUNet3d": LightUNet3d})
+"""The networks that can be trained."""
 
 LEVELS = MappingProxyType({region: level for level, region in enumerate(REGIONS, start=1)})
 """A voxel of the nested code belongs to a region if its code is at least this."""
@@ -43,10 +47,13 @@ class Fit:
         loss:         a name of `losses.LOSSES`; None is "regions" or "weighted-dice", as the output
                       has it.
     The network
-        base_filters: `UNet3d`'s, 16: 4.8 million parameters.
-        norm:         `UNet3d`'s; instance norm learns well from batches of two.
+        network:      "UNet3d", the paper's, or "LightUNet3d", cheap on a processor.
+        base_filters: the network's; `UNet3d`'s 16 are 4.8 million parameters.
+        norm:         `UNet3d`'s; instance norm learns well from batches of two. `LightUNet3d` has
+                      no other.
     The batch
-        patch:        side in voxels, one number or three; a multiple of 8.
+        patch:        side in voxels, one number or three; a multiple of the network's stride (8;
+                      `LightUNet3d`'s is 16).
         batch:        patches a step.
         foreground:   probability that a patch is put around a tumour voxel.
         balance:      choose that voxel's tissue first, so that small tissues are seen as often.
@@ -91,6 +98,7 @@ order
     regions: tuple[str, ...] = REGIONS
     sequences: tuple[str, ...] = SEQUENCES
     loss: str | None = None
+    network: str = "UNet3d"
     base_filters: int = 16
     norm: str = "instance"
     patch: int | tuple[int, int, int] = 64
@@ -213,6 +221,12 @@ order
         """
         return min(self.average, (1 + step) / (10 + step))
 
+    def make_network(self) -> UNet3d | LightUNet3d:
+        """The network, with fresh weights from PyTorch's generator."""
+        norm = {"norm": self.norm} if self.network == "UNet3d" else {}
+        shape = (len(self.sequences), self.channels, self.base_filters)
+        return KINDS[self.network](*shape, **norm)
+
     def as_json(self) -> dict[str, object]:
         """The settings as JSON can hold them; ``Fit(**settings.as_json())`` is the same again."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
@@ -222,6 +236,7 @@ order
             "output": ("regions", "classes"),
             "schedule": SCHEDULES,
             "optimiser": OPTIMISERS,
+            "network": tuple(KINDS),
             "norm": NORMS,
             "precision": (None, "fp32", "bf16", "fp16"),
             "loss": (None, *LOSSES),
@@ -249,10 +264,12 @@ order
             )
 
     def _check_numbers(self) -> None:
-        if len(self.size) != 3 or any(s < 1 or s % UNet3d.stride for s in self.size):
+        stride = KINDS[self.network].stride
+        if len(self.size) != 3 or any(s < 1 or s % stride for s in self.size):
+            times = {8: "three", 16: "four"}[stride]
             raise GliomakitError(
-                f"a patch of {self.patch} voxels cannot be halved three times",
-                todo="give a multiple of 8, or three",
+                f"a patch of {self.patch} voxels cannot be halved {times} times",
+                todo=f"give a multiple of {stride}, or three",
             )
         counts = ("base_filters", "batch", "steps", "epoch", "validate_every", "checkpoint_every")
         for name in counts:

@@ -22,13 +22,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .errors import GliomakitError
+from .light import LightUNet3d
 from .regions import REGIONS, SEQUENCES
 from .unet import UNet3d
 
 FORMAT = 1
 """Raised when an older gliomakit could not use a newer file rightly."""
 
-NETWORKS: dict[str, type[nn.Module]] = {"UNet3d": UNet3d}
+NETWORKS: dict[str, type[nn.Module]] = {"UNet3d": UNet3d, "LightUNet3d": LightUNet3d}
 """Networks that a file may name. Each has `config`, the arguments that make it again."""
 
 _KEY = "gliomakit"

@@ -89,7 +89,7 @@ class _UNet(nn.Module):
                 bias = self.config.get("up_bias", True)
                 self.add_module(f"{name}_up", up(leaving, above, 2, stride=2, bias=bias))
         self.de1_out = conv(blocks["de1"][2], self.config["out_channels"], 1)
-        self.apply(_he)
+        self.apply(initialise)
 
     def _norm(self, name: str, i: int, channels: int) -> nn.Module | None:
         """The normalisation after convolution `i` of block `name`, if there is one."""
@@ -103,6 +103,11 @@ class _UNet(nn.Module):
     def _norm_name(self, name: str, i: int) -> str:
         single = i == 1 and self.config["norm"] in ("paper", "first")
         return f"{name}_bn" if single else f"{name}_norm{i}"
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that gives the logits."""
+        return self.de1_out
 
     def forward(self, image: Tensor) -> Tensor:
         """An image (batch, in_channels, *sides), any float type, to its logits."""
@@ -268,7 +273,7 @@ def _centre(skip: Tensor, x: Tensor) -> Tensor:
     return skip[(slice(None), slice(None), *cut)]
 
 
-def _he(layer: nn.Module) -> None:
+def initialise(layer: nn.Module) -> None:
     """Weights that keep the variance through a ReLU: standard deviation √(2 / inputs)."""
     if not isinstance(layer, _ConvNd):
         return

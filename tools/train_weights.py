@@ -46,12 +46,14 @@ VALIDATION = range(900, 924)
 """Seeds of phantoms for calibration and the subsets: none of the embedded set is among these."""
 
 RECIPE = training.Fit(
-    base_filters=8,
+    network="LightUNet3d",
+    base_filters=24,
     patch=64,
-    batch=4,
-    steps=2000,
+    batch=2,
+    steps=5000,
     drop=0.2,
     rate=3e-3,
+    average=0.995,
     validate_every=10**6,
     trained_on=f"phantoms at 2 mm, seeds {SEEDS[0]} to {SEEDS[-1]}; no patient",
 )
@@ -144,11 +146,13 @@ def calibrate(model: Model, cases: list[Prepared]) -> dict[str, tuple[float, flo
         truth.append(to_regions_array(np.asarray(case.regions)).reshape(3, -1)[:, inside])
     logits, truth = np.concatenate(logits, 1), np.concatenate(truth, 1)
     found = {}
-    last = model.network.de1_out
+    last = model.network.last
+    # A transposed convolution's second axis is what leaves it, a plain one's first.
+    weight = last.weight.transpose(0, 1) if last.transposed else last.weight
     with torch.no_grad():
         for k, region in enumerate(model.settings.regions):
             slope, offset = platt(logits[k], truth[k])
-            last.weight[k] *= slope
+            weight[k] *= slope
             last.bias[k] = last.bias[k] * slope + offset
             found[region] = (round(slope, 3), round(offset, 3))
     return found

@@ -50,7 +50,7 @@ class Anatomy:
 class Head:
     """One random head: where in the atlas each point of the phantom's box lies.
 
-    Keep the head and sample it on any grid: `head.sample(grid.coordinates())`.
+    Keep the head and sample it on any grid: `head.sample(grid)`.
     """
 
     def __init__(self, dice: Dice, extent: tuple[float, float, float]):
@@ -63,23 +63,24 @@ class Head:
         self.extent = torch.tensor(extent, dtype=torch.float32, device=self.device)
         # Two warps: lobes of other size, and folds of other shape. Mirrored at random.
         self.warps = [
-            dice.coarse(extent, 45.0, 3) * dice.uniform(2.0, 5.0),
-            dice.coarse(extent, 18.0, 3) * dice.uniform(0.8, 2.0),
+            (dice.coarse(extent, 36.0, 3), dice.uniform(1.2, 3.1)),
+            (dice.coarse(extent, 15.0, 3), dice.uniform(0.5, 1.2)),
         ]
         self.mirror = -1.0 if dice.chance(0.5) else 1.0
         # An average brain has soft borders and shallow folds; a person's has neither.
         self.sharpness = dice.uniform(1.0, 2.5)
-        self.folds = dice.coarse(extent, dice.uniform(13.0, 18.0))
-        self.fold_width = dice.uniform(0.05, 0.13)
+        self.folds = dice.coarse(extent, dice.uniform(10.5, 14.5))
+        self.fold_width = dice.uniform(0.08, 0.21)
 
-    def sample(self, points: torch.Tensor) -> Anatomy:
-        """Tissue at points (x, y, z, 3), mm from the box's centre."""
+    def sample(self, grid: Grid, shift: torch.Tensor | None = None) -> Anatomy:
+        """Tissue at the voxels of a grid; shift: mm (x, y, z, 3) from each voxel to where its
+        tissue came from."""
         atlas = load_atlas(str(self.device))
-        unit = (points / (self.extent / 2)).flip(-1)[None]
-        bent = points.clone()
-        for warp in self.warps:
-            shift = F.grid_sample(warp[None], unit, align_corners=True, padding_mode="border")
-            bent += shift[0].permute(1, 2, 3, 0)
+        bent = grid.coordinates(self.device)
+        if shift is not None:
+            bent = bent + shift
+        for warp, size in self.warps:
+            bent = bent + (warp.on(grid) * size).permute(1, 2, 3, 0)
         mni = bent @ self.matrix.T
         mni[..., 0] *= self.mirror
         mni += torch.tensor(CENTRE, device=self.device)
@@ -91,9 +92,7 @@ class Head:
         )[0]
         brain = (white + grey + csf).clamp(0, 1)
         # Folds: sheets where a smooth field is 0, near the surface; fluid lined with grey matter.
-        field = F.grid_sample(self.folds[None], unit, align_corners=True, padding_mode="border")[
-            0, 0
-        ]
+        field = self.folds.on(grid)[0]
         near = torch.sigmoid((0.62 - depth) / 0.08)
         valley = near * torch.exp(-((field / self.fold_width) ** 2))
         lining = near * torch.exp(-((field / (4.5 * self.fold_width)) ** 2))
@@ -140,7 +139,9 @@ def load_atlas(device: str = "cpu") -> Atlas:
     origin = tuple(float(v) for v in images["wm"].affine[:3, 3])
     # At a flat surface half of a wide blur is brain.
     depth = ((wide - 0.5) * 2).clamp(0, 1) * brain
-    return Atlas(torch.stack([white, grey, csf, ventricles, depth]).to(device), origin)
+    tissue = torch.stack([white, grey, csf, ventricles, depth])[None].to(device)
+    # The five values of a voxel side by side: sampling takes less than half the time.
+    return Atlas(tissue.contiguous(memory_format=torch.channels_last_3d)[0], origin)
 
 
 def _rotation(angles: list[float]) -> torch.Tensor:
@@ -157,4 +158,4 @@ def _rotation(angles: list[float]) -> torch.Tensor:
 def low_resolution(head: Head, grid: Grid, spacing: float = 3.0) -> tuple[Grid, Anatomy]:
     """The same head on a coarse grid: enough for where a tumour grows."""
     coarse = Grid(tuple(int(round(e / spacing)) for e in grid.extent), spacing)
-    return coarse, head.sample(coarse.coordinates(head.device))
+    return coarse, head.sample(coarse)

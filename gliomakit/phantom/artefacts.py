@@ -42,7 +42,7 @@ def scan(
         one = _moved(dice, _blurred(dice, one, grid.spacing), grid.spacing)
         bias[i] = bias_field(dice, grid)
         one = one * bias[i]
-        one = rician(dice, one, dice.log_uniform(0.006, 0.06))
+        one = rician(dice, one, dice.log_uniform(0.005, 0.045))
         if dice.chance(0.3):
             one = one.clamp_min(0) ** dice.uniform(0.8, 1.25)
         if dice.chance(0.2):
@@ -62,7 +62,7 @@ def brightest(values: torch.Tensor, share: float) -> float:
 
 def bias_field(dice: Dice, grid: Grid) -> torch.Tensor:
     """A smooth positive field about 1: coils hear what is near them better."""
-    return torch.exp(dice.uniform(0.02, 0.16) * dice.field(grid, dice.uniform(60.0, 110.0)))
+    return torch.exp(dice.uniform(0.02, 0.14) * dice.field(grid, dice.uniform(60.0, 110.0)))
 
 
 def rician(dice: Dice, image: torch.Tensor, sigma: float) -> torch.Tensor:

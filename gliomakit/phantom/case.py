@@ -69,14 +69,13 @@ def make_case(
 def _make(dice: Dice, spacing: float, name: str, tumour: bool) -> PhantomCase:
     grid = Grid(tuple(int(round(mm / spacing)) for mm in HEAD), spacing)
     head = Head(dice, HEAD)
-    points = grid.coordinates(dice.device)
     if tumour:
         growth = grow(dice, head, grid)
-        anatomy = head.sample(points + displacement(growth, points))
+        anatomy = head.sample(grid, displacement(growth, grid))
         lesion, kind = shape(dice, growth, grid, anatomy), growth.kind
         code = lesion.code
     else:
-        anatomy, lesion, kind = head.sample(points), None, "none"
+        anatomy, lesion, kind = head.sample(grid), None, "none"
         code = torch.zeros(grid.shape, dtype=torch.uint8, device=dice.device)
     clean = render(dice, grid, anatomy, lesion)
     exam = scan(dice, grid, clean, anatomy.brain, code > 0)

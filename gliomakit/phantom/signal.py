@@ -26,8 +26,8 @@ TISSUES: dict[str, tuple[Range, Range, Range]] = {
     #            proton density   T1, ms          T2, ms
     "white":     ((0.66, 0.74), (620, 1080),   (62, 88)),
     "grey":      ((0.78, 0.88), (1000, 1650),  (80, 115)),
-    "csf":       ((0.96, 1.00), (3000, 4600),  (700, 2200)),
-    "edema":     ((0.78, 0.94), (1050, 1750),  (115, 230)),
+    "csf":       ((0.96, 1.00), (3000, 4600),  (300, 1500)),
+    "edema":     ((0.78, 0.94), (1050, 1750),  (95, 210)),
     "core":      ((0.82, 0.97), (1150, 2100),  (105, 280)),
     "necrosis":  ((0.86, 1.00), (1200, 2700),  (110, 450)),
     "enhancing": ((0.78, 0.94), (1000, 1900),  (85, 190)),
@@ -142,19 +142,28 @@ def draw_tissues(dice: Dice, kind: str) -> dict[str, torch.Tensor]:
 def draw_exam(dice: Dice, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Equation], float]:
     """Tissues, sequences and the enhancing tumour's peak of agent (mM), drawn until they give an
     exam that a radiologist would accept."""
+    dark = dice.chance(0.3)  # a core that is darker than normal brain on FLAIR, as cysts are
     for _ in range(200):
         tissues = draw_tissues(dice, kind)
         protocol = draw_protocol(dice, math.exp(float(tissues["csf"][1])))
-        peak = dice.log_uniform(0.08, 0.7)
-        if plausible(tissues, protocol, peak):
+        peak = dice.log_uniform(0.06, 0.6)
+        if plausible(tissues, protocol, peak, 0.6 if dark else 1.0):
             break
     return tissues, protocol, peak
 
 
-def plausible(tissues: dict[str, torch.Tensor], protocol: dict[str, Equation], peak: float) -> bool:
+def plausible(
+    tissues: dict[str, torch.Tensor],
+    protocol: dict[str, Equation],
+    peak: float,
+    core_flair: float = 0.6,
+) -> bool:
     """Does each sequence show what it is taken for? T1 white matter brighter than grey, T2 the
     other way round, FLAIR dark fluid and bright edema, T1ce the enhancing tumour; and is the core
-    seen beside the edema in one of them? What nobody could see, nobody would have outlined."""
+    seen beside the edema in one of them? What nobody could see, nobody would have outlined.
+
+    core_flair: how bright the core must be on FLAIR; white matter is 1.
+    """
     names = list(tissues)
     density, log_t1, log_t2 = torch.stack([tissues[n] for n in names]).T
     r1, r2 = torch.exp(-log_t1), torch.exp(-log_t2)
@@ -169,17 +178,17 @@ def plausible(tissues: dict[str, torch.Tensor], protocol: dict[str, Equation], p
     core = [abs(v["core"] - v["edema"]) / max(v["edema"], v["grey"]) for v in shown.values()]
     return (
         all(0.5 < v["grey"] < 0.94 and v["csf"] < 0.75 for v in (t1, t1ce))
-        and all(0.5 < v["edema"] < 1.0 and 0.3 < v["core"] < 1.0 for v in (t1, t1ce))
-        and 1.1 < t1ce["enhancing"] < 3.0
+        and all(0.5 < v["edema"] < 1.02 and 0.3 < v["core"] < 1.02 for v in (t1, t1ce))
+        and 1.05 < t1ce["enhancing"] < 3.0
         and 1.05 < t2["grey"] < 1.7
-        and max(1.15 * t2["grey"], 1.3) < t2["edema"] < 3.0
+        and max(1.03 * t2["grey"], 1.15) < t2["edema"] < 3.0
         and t2["csf"] > 1.4 * t2["grey"]
         and flair["csf"] < 0.75
         and 0.9 < flair["grey"] < 1.5
-        and 1.25 * max(flair["grey"], 1.0) < flair["edema"] < 2.6
-        and flair["core"] > 0.6
+        and 1.13 * max(flair["grey"], 1.0) < flair["edema"] < 2.6
+        and core_flair < flair["core"] < 2.6
         and flair["necrosis"] > 0.35
-        and max(core) > 0.15
+        and max(core) > 0.1
     )
 
 
@@ -219,8 +228,8 @@ def tissue_maps(dice: Dice, grid: Grid, anatomy: Anatomy, tissues: dict[str, tor
     """Density, T1 and T2 of a healthy head, a little uneven."""
     share = anatomy.white / (anatomy.white + anatomy.grey).clamp_min(1e-3)
     grey, white = tissues["grey"], tissues["white"]
-    fine = dice.field(grid, 9.0, octaves=2)
-    uneven = dice.uniform(0.01, 0.05)
+    fine = dice.field(grid, dice.uniform(5.0, 12.0), octaves=2)
+    uneven = dice.uniform(0.01, 0.06)
     values = [grey[j] + share * (white[j] - grey[j]) for j in range(3)]
     return Maps(
         values[0],
@@ -252,10 +261,10 @@ def _add_tumour(
     maps.log_t1 += solid * 0.6 * rough * (coarse - 0.5 * fine)
     if dice.chance(0.2):
         # Old blood: dark on T2 and FLAIR, sometimes bright on T1.
-        clots = torch.sigmoid((fine + 0.5 * coarse - dice.uniform(1.0, 2.0)) / 0.15)
+        clots = torch.sigmoid((fine + 0.5 * coarse - dice.uniform(1.3, 2.4)) / 0.3)
         maps.mix(clots * solid, tissues["blood"])
     uneven = torch.exp(
-        dice.uniform(0.2, 0.8) * dice.field(grid, dice.uniform(5.0, 16.0), octaves=2)
+        dice.uniform(0.3, 0.9) * dice.field(grid, dice.uniform(5.0, 16.0), octaves=2)
     )
     maps.agent += tumour.enhancing * peak * uneven
     if dice.chance(0.5):

@@ -1,21 +1,26 @@
-"""A glioma that grows: a front from one to three seeds, faster along white matter.
+"""A glioma that grows: a core from one to three seeds, and edema that spreads from it.
 
-The front's arrival time solves the eikonal equation |∇T| = 1 / speed (Sethian 1996): white matter
-lets it through quickly, grey matter slowly, fluid hardly. What it has reached when the tumour has
-its volume is the whole tumour. Its core is reached by a second front from the same seeds, that
-pays no heed to tissue; the core's outer shell enhances, or part of it, or nothing.
+Two fronts, each with an arrival time that solves the eikonal equation |∇T| = 1 / speed (Sethian
+1996). The core's front starts at the seeds and pays little heed to tissue: cores are lumps. The
+edema's front starts at the core's surface: white matter lets it through quickly, grey matter slowly,
+fluid hardly. What it has reached when the tumour has its volume is the whole tumour. The core's
+outer shell enhances, or part of it, or nothing.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from ._random import Dice, Grid, resize
+from ._random import Dice, Grid, blur, resize
 from .anatomy import Anatomy, Head, low_resolution
 
 KINDS = ("ring", "solid", "patchy", "low_grade")
+
+SMALLEST_ET = 500.0
+"""mm³ of enhancing tumour below which there is none."""
 
 
 @dataclass
@@ -23,13 +28,18 @@ class Growth:
     """A tumour on the coarse grid, before it pushes anything: arrival times and what was drawn.
 
     whole, core: signed depth in mm, positive inside, negative outside.
+    centre:      mm from the box's centre, of the core; radius: of a ball of its volume, mm.
+    room:        share of the core that is new volume and pushes; the rest took tissue's place.
+    free:        how freely tissue moves, in [0, 1]: not at the skull.
     """
 
     kind: str
     whole: torch.Tensor
     core: torch.Tensor
     centre: torch.Tensor
-    push: float
+    radius: float
+    room: float
+    free: torch.Tensor
 
 
 @dataclass
@@ -51,54 +61,56 @@ class Tumour:
 def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     """Grow a tumour in a head, on a grid of 3 mm."""
     coarse, anatomy = low_resolution(head, grid)
-    kind = str(dice.rng.choice(KINDS, p=[0.42, 0.16, 0.17, 0.25]))
+    kind = str(dice.rng.choice(KINDS, p=[0.40, 0.18, 0.18, 0.24]))
     volume = dice.log_uniform(5.0, 250.0) * 1000
-    if dice.chance(0.45):
+    if dice.chance(0.55):
         volume = max(volume, dice.uniform(50.0, 250.0) * 1000)
+    share = dice.uniform(0.3, 0.98) if kind == "low_grade" else dice.log_uniform(0.06, 0.98)
+    if dice.chance(0.5):
+        share = max(share, dice.uniform(0.25, 0.9))
     seeds = _seeds(dice, anatomy, coarse)
-    inside = anatomy.brain > 0.5
+    inside, voxels = anatomy.brain > 0.5, volume / coarse.spacing**3
 
-    slow = dice.uniform(0.15, 0.5)
+    rough = dice.field(coarse, dice.uniform(12.0, 30.0), octaves=2)
+    pace = torch.where(anatomy.csf > 0.6, 0.3, 1.0) * torch.exp(dice.uniform(0.05, 0.35) * rough)
+    start = torch.zeros_like(inside)
+    start[tuple(seeds.T)] = True
+    pace = torch.where(inside, pace, 0.002)
+    core, core_limit = _front(pace, start, coarse.spacing, inside, share * voxels)
+
+    slow = dice.uniform(0.08, 0.45)
     speed = anatomy.white + slow * anatomy.grey + 0.06 * anatomy.csf
     rough = dice.field(coarse, dice.uniform(12.0, 30.0), octaves=2)
-    speed = speed * torch.exp(dice.uniform(0.15, 0.55) * rough)
-    whole = _front(torch.where(inside, speed, 0.002), seeds, coarse.spacing)
-    limit = _time_for(whole, inside, volume / coarse.spacing**3)
+    speed = torch.where(inside, speed * torch.exp(dice.uniform(0.15, 0.6) * rough), 0.002)
+    whole, limit = _front(speed, core <= core_limit, coarse.spacing, inside, voxels)
 
-    rough = dice.field(coarse, dice.uniform(10.0, 25.0), octaves=2)
-    pace = torch.where(anatomy.csf > 0.6, 0.2, 1.0) * torch.exp(dice.uniform(0.1, 0.4) * rough)
-    core = _front(torch.where(inside, pace, 0.002), seeds, coarse.spacing)
-    share = dice.uniform(0.25, 0.98) if kind == "low_grade" else dice.log_uniform(0.08, 0.98)
-    if dice.chance(0.4):
-        share = max(share, dice.uniform(0.25, 0.7))
-    reached = whole < limit
-    core = torch.maximum(core, (whole - 0.97 * limit) * 1e3)
-    core_limit = _time_for(core, reached, share * float(reached.sum()))
     # In mm of the front's own way: near enough to a depth, the speeds being about 1.
+    core = core_limit - core
+    radius = (share * volume * 0.75 / math.pi) ** (1 / 3)
     return Growth(
         kind,
-        limit - whole,
-        core_limit - core,
-        _centre(reached, coarse),
-        push=dice.uniform(0.0, 9.0) * (volume / 230e3) ** 0.33,
+        limit - whole + core.clamp_min(0),
+        core,
+        _centre(core > 0, coarse),
+        radius,
+        room=dice.uniform(0.0, 0.85),
+        free=((blur(inside.float(), 12.0 / coarse.spacing) - 0.5) * 2.5).clamp(0, 1),
     )
 
 
-def displacement(growth: Growth, points: torch.Tensor) -> torch.Tensor:
-    """Mass effect: where the tissue at each point came from, as a shift in mm (x, y, z, 3).
+def displacement(growth: Growth, grid: Grid) -> torch.Tensor:
+    """Mass effect: where the tissue of each voxel came from, as a shift in mm (x, y, z, 3).
 
-    Tissue is pushed away from the tumour's centre; the push fades with the distance.
+    As if the core were a ball in something that cannot be compressed: a share of the ball's volume
+    is new, and what is at the distance r came from (r³ - share R³)^(1/3). Far away, and near the
+    skull, it holds against that.
     """
-    away = points - growth.centre
+    away = grid.coordinates(growth.centre.device) - growth.centre
     distance = away.norm(dim=-1, keepdim=True).clamp_min(1e-3)
-    reach = 38.0
-    return (
-        -growth.push
-        * away
-        / distance
-        * (distance / 12).clamp(max=1)
-        * torch.exp(-((distance / reach) ** 2))
-    )
+    new = growth.room * torch.minimum(distance, torch.tensor(growth.radius)) ** 3
+    pushed = distance - (distance**3 - new) ** (1 / 3)
+    pushed = pushed.clamp(max=12.0) * torch.exp(-((distance / 60.0) ** 2))
+    return -pushed * resize(growth.free, grid.shape)[..., None] * away / distance
 
 
 def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
@@ -109,7 +121,9 @@ def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
     )
     core = resize(growth.core, grid.shape) + dice.uniform(0.2, 1.0) * dice.field(grid, 6.0)
     core = core + dice.uniform(0.0, 3.0) * dice.field(grid, 15.0)  # lobes
-    whole = whole - 20.0 * (anatomy.ventricles > 0.5) - 20.0 * (brain < 0.4)
+    # Edema leaves fluid alone; a core may have closed a ventricle.
+    outside = ((anatomy.ventricles > 0.5) & (core < 1.5)) | (brain < 0.4)
+    whole = whole - 20.0 * outside
     core = torch.minimum(core, whole - 0.5)
 
     soft = 0.5 * grid.spacing
@@ -124,15 +138,19 @@ def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
     # Edema fades: full some mm inside its border, and rough in between.
     fade = dice.log_uniform(1.2, 14.0)
     rough = 1 + dice.uniform(0.05, 0.45) * dice.field(grid, dice.uniform(6.0, 20.0), octaves=2)
-    edema = torch.sigmoid(4 * (whole - 0.3 * fade) / fade) * rough.clamp(0.2, 1.4)
+    edema = torch.sigmoid(4 * (whole - 0.2 * fade) / fade) * rough.clamp(0.3, 1.4)
     # Cortex swells less than white matter does.
-    edema = edema * (1 - dice.uniform(0.0, 0.5) * anatomy.grey) * dice.uniform(0.55, 1.0)
+    edema = edema * (1 - dice.uniform(0.0, 0.45) * anatomy.grey) * dice.uniform(0.7, 1.0)
     edema = (edema * (1 - 0.75 * anatomy.csf) * brain).clamp(0, 1.2) * (whole > -2 * fade)
 
     code = torch.zeros(grid.shape, dtype=torch.uint8, device=brain.device)
     code[whole > 0] = 1
     code[core_share > 0.5] = 2
-    code[(enhancing > 0.45) & (core_share > 0.5)] = 3
+    bright = (enhancing > 0.45) & (core_share > 0.5)
+    if bright.sum() * grid.spacing**3 < SMALLEST_ET:
+        enhancing = torch.zeros_like(enhancing)  # nobody outlines a speck
+    else:
+        code[bright] = 3
     return Tumour(growth.kind, code, edema, core_share, enhancing, necrosis)
 
 
@@ -141,7 +159,7 @@ def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
     soft = 0.5 * grid.spacing
     if kind == "low_grade":
         return torch.zeros_like(core)
-    patches = dice.field(grid, dice.uniform(8.0, 20.0), octaves=2)
+    patches = dice.field(grid, dice.log_uniform(5.0, 20.0), octaves=2)
     if kind == "solid":
         return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.2)
     if kind == "patchy":
@@ -170,16 +188,20 @@ def _seeds(dice: Dice, anatomy: Anatomy, grid: Grid) -> torch.Tensor:
     return torch.stack(seeds)
 
 
-def _front(speed: torch.Tensor, seeds: torch.Tensor, spacing: float, rounds: int = 90):
-    """Arrival time of a front: |∇T| = 1 / speed, by Godunov's upwind scheme, all voxels at once.
+def _front(
+    speed: torch.Tensor, start: torch.Tensor, spacing: float, where: torch.Tensor, voxels: float
+) -> tuple[torch.Tensor, float]:
+    """Arrival time of a front, and when it has reached so many voxels of `where`.
 
-    Every round carries the front one voxel further; 90 rounds of 3 mm cross a hemisphere.
+    |∇T| = 1 / speed with T = 0 where `start` is True, by Godunov's upwind scheme, all voxels at
+    once: every round carries the front one voxel further. It ends when nothing moves any more up to
+    the time that is asked for; later times may then be too late.
     """
     far = 1e6
-    time = torch.full(speed.shape, far, device=speed.device)
-    time[tuple(seeds.T)] = 0.0
+    time = torch.where(start, 0.0, far)
     step = spacing / speed
-    for _ in range(rounds):
+    limit = before = far
+    for number in range(1, ROUNDS + 1):
         padded = torch.nn.functional.pad(time, (1,) * 6, value=far)
         x = torch.minimum(padded[:-2, 1:-1, 1:-1], padded[2:, 1:-1, 1:-1])
         y = torch.minimum(padded[1:-1, :-2, 1:-1], padded[1:-1, 2:, 1:-1])
@@ -193,7 +215,16 @@ def _front(speed: torch.Tensor, seeds: torch.Tensor, spacing: float, rounds: int
         three = (total + (total**2 - 3 * (squares - step**2)).clamp_min(0).sqrt()) / 3
         new = torch.where(one <= middle, one, torch.where(two <= high, two, three))
         time = torch.minimum(time, new)
-    return time
+        if number % 6 == 0:
+            limit = _time_for(time, where, voxels)
+            if limit < far and before - limit < 1e-3 * limit:
+                break
+            before = limit
+    return time, _time_for(time, where, voxels)
+
+
+ROUNDS = 90
+"""Enough for a front to cross a hemisphere in voxels of 3 mm."""
 
 
 def _time_for(time: torch.Tensor, where: torch.Tensor, voxels: float) -> float:
