@@ -11,9 +11,8 @@ from types import MappingProxyType
 
 from .errors import GliomakitError
 from .losses import LOSSES
-from .light import LightUNet3d
 from .regions import CONVENTIONS, REGIONS, SEQUENCES
-from .unet import NORMS, UNet3d
+from .unet import NORMS, LightUNet3d, UNet3d
 
 SCHEDULES = ("one-cycle", "cosine", "step", "constant")
 """How the learning rate changes: see `Fit.schedule`."""

@@ -99,7 +99,7 @@ def estimate(case: Case, model: Model, one: Rate, overlap: float = 0.5) -> Cost:
     ]
     brain = seen.brain[np.ix_(*places)]
     windows = tiles(frame.size, settings.window or settings.patch, overlap)
-    count = sum(bool(brain[window].any()) for window in windows)
+    count = sum(bool(brain[window].any()) for window in windows) * 2 ** len(settings.mirror)
     held = VOXEL_BYTES * np.prod(shape) + PREPARED_BYTES * np.prod(frame.size)
     return Cost(count, count * one.seconds + array_seconds, float(held + one.bytes) / 1e6)
 

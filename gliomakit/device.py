@@ -90,8 +90,8 @@ def autocast(
 def memory_format(device: torch.device | str, precision: str) -> torch.memory_format:
     """How 3-D images and weights best lie in memory.
 
-    Channels last on a processor (in fp32 `UNet3d` takes a third less time by it on one with AVX2, in
-    bf16 on one with AMX less than half), and on GPUs in half precision; elsewhere PyTorch's own
+    Channels last on a processor (in fp32 `UNet3d` takes a third less time by it on one with AVX2,
+    in bf16 on one with AMX less than half), and on GPUs in half precision; elsewhere PyTorch's own
     order.
 
     >>> memory_format("cpu", "fp32"), memory_format("mps", "fp32")

@@ -22,9 +22,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .errors import GliomakitError
-from .light import LightUNet3d
 from .regions import REGIONS, SEQUENCES
-from .unet import UNet3d
+from .unet import LightUNet3d, UNet3d
 
 FORMAT = 1
 """Raised when an older gliomakit could not use a newer file rightly."""
@@ -50,6 +49,8 @@ class Settings:
     patch:      voxels of a training patch.
     window:     voxels of a window in use; None is the patch. Larger windows overlap less, so they
                 are faster, as long as the network bears them.
+    mirror:     axes ("x", "xy", …) along which a case is flipped in use, and the probabilities
+                averaged; "" for none.
     threshold:  probability from which on a voxel is in a region; one, or three (WT, TC, ET).
     min_wt_ml:  pieces of the whole tumour smaller than this many mL are dropped; 0 keeps all.
     min_et_ml:  enhancing tumour of less than this in all is taken for core; 0 keeps all.
@@ -70,6 +71,7 @@ class Settings:
     clip: tuple[float, float] | None = (0.5, 99.5)
     patch: tuple[int, int, int] = (64, 64, 64)
     window: tuple[int, int, int] | None = None
+    mirror: str = ""
     threshold: float | tuple[float, float, float] = 0.5
     min_wt_ml: float = 0.0
     min_et_ml: float = 0.0
@@ -98,6 +100,7 @@ class Settings:
             or (_numbers(self.clip, 2, 0, 100) and self.clip[0] < self.clip[1]),
             "patch": _numbers(self.patch, 3, 1, _LARGEST, int),
             "window": self.window is None or _numbers(self.window, 3, 1, _LARGEST, int),
+            "mirror": self.mirror in ("", "x", "y", "z", "xy", "xz", "yz", "xyz"),
             "threshold": _numbers([self.threshold], 1, 1e-6, 1)
             or _numbers(self.threshold, len(REGIONS), 1e-6, 1),
             "min_wt_ml": _numbers([self.min_wt_ml], 1, 0, inf),

@@ -29,6 +29,8 @@ __all__ = [
     "Prepared",
     "brain_mask",
     "cached",
+    "keep",
+    "kept",
     "prepare",
     "prepare_all",
     "restore",
@@ -162,29 +164,11 @@ def cached(
     folder = prepared_folder() if folder is None else Path(folder)
     key = _key(files, folder, spacing, clip)
     for _ in range(3):  # once, unless another process is just repairing the same entry
-        found = fetch(folder, key)
+        found = kept(files.name, folder, key)
         if found is not None:
-            break
+            return found
         _fill(files, folder, key, spacing, clip)
-    else:
-        raise GliomakitError("a cache entry just written cannot be read", where=folder / key)
-    arrays, facts = found
-    frame = facts["frame"]
-    return Prepared(
-        name=files.name,
-        image=arrays["image"],
-        regions=arrays.get("regions"),
-        brain=arrays["brain"],
-        present=tuple(facts["present"]),
-        affine=np.array(facts["affine"]),
-        spacing=tuple(facts["spacing"]),
-        frame=Frame(
-            shape=tuple(frame["shape"]),
-            box=tuple(Span(*span) for span in frame["box"]),
-            spacing=tuple(frame["spacing"]),
-            target=None if frame["target"] is None else tuple(frame["target"]),
-        ),
-    )
+    raise GliomakitError("a cache entry just written cannot be read", where=folder / key)
 
 
 def prepare_all(
@@ -211,8 +195,10 @@ def prepare_all(
     return [cached(files, folder, spacing, clip) for files in cases]
 
 
-def _fill(files: CaseFiles, folder: Path, key: str, spacing: Spacing, clip: Clip) -> None:
-    prepared = prepare(files.read(), spacing, clip)
+def keep(case: Case, folder: Path, key: str, spacing: Spacing = None, clip: Clip = CLIP) -> None:
+    """Prepare a case that comes from no file and put it into the cache, under a key of one's own:
+    letters, digits and _. `kept` takes it out."""
+    prepared = prepare(case, spacing, clip)
     arrays = {"image": prepared.image, "brain": prepared.brain}
     if prepared.regions is not None:
         arrays["regions"] = prepared.regions
@@ -229,6 +215,34 @@ def _fill(files: CaseFiles, folder: Path, key: str, spacing: Spacing, clip: Clip
         },
     }
     store(folder, key, arrays, facts)
+
+
+def kept(name: str, folder: Path, key: str) -> Prepared | None:
+    """The prepared case under that key, memory-mapped; None if it is not there, or damaged."""
+    found = fetch(folder, key)
+    if found is None:
+        return None
+    arrays, facts = found
+    frame = facts["frame"]
+    return Prepared(
+        name=name,
+        image=arrays["image"],
+        regions=arrays.get("regions"),
+        brain=arrays["brain"],
+        present=tuple(facts["present"]),
+        affine=np.array(facts["affine"]),
+        spacing=tuple(facts["spacing"]),
+        frame=Frame(
+            shape=tuple(frame["shape"]),
+            box=tuple(Span(*span) for span in frame["box"]),
+            spacing=tuple(frame["spacing"]),
+            target=None if frame["target"] is None else tuple(frame["target"]),
+        ),
+    )
+
+
+def _fill(files: CaseFiles, folder: Path, key: str, spacing: Spacing, clip: Clip) -> None:
+    keep(files.read(), folder, key, spacing, clip)
 
 
 def _key(files: CaseFiles, folder: Path, spacing: Spacing, clip: Clip) -> str:

@@ -18,37 +18,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.conv import _ConvNd
 
-from ._layers import Row, Table, count_parameters, table
+from ._layers import InstanceNorm3d, Row, Table, count_parameters, initialise, table
+from ._light import LightUNet3d
 from .errors import GliomakitError
 
-__all__ = ["NORMS", "ClassicalUNet", "Row", "Table", "UNet3d", "cicek", "count_parameters", "table"]
+__all__ = [
+    "NORMS",
+    "ClassicalUNet",
+    "LightUNet3d",
+    "Row",
+    "Table",
+    "UNet3d",
+    "cicek",
+    "count_parameters",
+    "table",
+]
 
 NORMS = ("paper", "first", "batch", "instance", "none")
 """Where normalisation stands: see `UNet3d`."""
-
-
-class InstanceNorm3d(nn.InstanceNorm3d):
-    """PyTorch's instance norm, on processors one sample at a time through its batch norm.
-
-    The values are the same, and a channels-last tensor stays one: PyTorch's own copies it, which
-    costs a training step a quarter more time, and (in 2.13) gives wrong gradients for a single
-    channels-last sample.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if (
-            x.device.type != "cpu"
-            or torch.compiler.is_compiling()
-            or torch.onnx.is_in_onnx_export()
-        ):
-            return super().forward(x)
-        samples = [
-            F.batch_norm(one, None, None, self.weight, self.bias, True, 0.0, self.eps)
-            for one in x.split(1)
-        ]
-        return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 _LAYERS = {
@@ -271,14 +259,3 @@ def _centre(skip: Tensor, x: Tensor) -> Tensor:
     corner = [(s - t) // 2 for s, t in zip(skip.shape[2:], x.shape[2:], strict=True)]
     cut = [slice(c, c + t) for c, t in zip(corner, x.shape[2:], strict=True)]
     return skip[(slice(None), slice(None), *cut)]
-
-
-def initialise(layer: nn.Module) -> None:
-    """Weights that keep the variance through a ReLU: standard deviation √(2 / inputs)."""
-    if not isinstance(layer, _ConvNd):
-        return
-    # A voxel after the transposed convolution (side 2, step 2) is reached by one weight a channel.
-    inputs = layer.in_channels if layer.transposed else layer.weight[0].numel()
-    nn.init.normal_(layer.weight, std=(2 / inputs) ** 0.5)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)

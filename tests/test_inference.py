@@ -184,6 +184,17 @@ def make_case(shape=(26, 30, 22), spacing=(1.0, 1.0, 1.0), present=SEQUENCES) ->
 
 
 @pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 2.0)])
+def test_mirroring_along_named_axes():
+    torch.manual_seed(0)
+    network = nn.Conv3d(4, 3, 3, padding=1)
+    image = torch.randn(4, 8, 8, 8)
+    views = [(), (1,), (3,), (1, 3)]
+    each = [sliding_window(network, image.flip(v), 8).flip(v) for v in views]
+    got = sliding_window(network, image, 8, mirror="xz")
+    torch.testing.assert_close(got, torch.stack(each).mean(0), atol=1e-6, rtol=0)
+    assert torch.equal(sliding_window(network, image, 8, mirror=""), each[0])
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_segment_is_prepare_monai_restore(spacing, mirror):
     case = make_case()

@@ -257,6 +257,8 @@ def test_settings_that_make_no_sense():
         {"clip": (99, 1)},
         {"window": (64.0, 64, 64)},
         {"threshold": 0.0},
+        {"mirror": "yx"},
+        {"mirror": "w"},
         {"threshold": (0.5, 0.5)},
         {"threshold": (0.5, 0.5, 2)},
         {"min_et_ml": -1},
@@ -273,10 +275,12 @@ def test_settings_that_make_no_sense():
 def test_thresholds_and_subsets_come_back(tmp_path):
     settings = Settings(
         threshold=(0.4, 0.5, 0.6),
+        mirror="xy",
         subset_dice={"flair": (0.8, 0.5, 0.1), "flair+t1ce": (0.9, 0.7, 0.7)},
     )
     model = load_model(save_model(Model(UNet3d(4, 3, 2), settings), tmp_path / "model"))
     assert model.settings.threshold == (0.4, 0.5, 0.6)
+    assert model.settings.mirror == "xy"
     assert model.settings.weak(("flair",)) == {"tc": 0.5, "et": 0.1}
     assert model.settings.weak(("t1ce", "flair")) == {}
     assert model.settings.weak(("t1",)) == {}, "nobody measured"

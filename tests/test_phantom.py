@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -13,11 +14,13 @@ import torch
 from gliomakit.cases import find_cases
 from gliomakit.errors import GliomakitError
 from gliomakit.phantom import dataset, make_case, write_dataset
-from gliomakit.phantom._random import Dice, Grid, blur
+from gliomakit.phantom._random import SPLINE, Dice, Grid, blur
 from gliomakit.phantom.anatomy import Head
 from gliomakit.phantom.artefacts import _moved, _slices, brightest, rician
+from gliomakit.phantom.prepared import prepared_phantoms
 from gliomakit.phantom.signal import draw_exam, inversion, plausible, spin_echo, spoiled_echo
-from gliomakit.phantom.tumour import KINDS, _front
+from gliomakit.phantom.tumour import KINDS, Growth, _front, displacement
+from gliomakit.preprocess import prepare
 from gliomakit.regions import SEQUENCES, distinct
 
 SPLITS = Path(__file__).parents[1] / "data" / "splits" / "phantoms.json"
@@ -181,20 +184,75 @@ def test_rician_noise_has_the_mean_of_its_formula():
     assert float(noisy.mean()) == pytest.approx(0.1 * np.sqrt(np.pi / 2), rel=0.01)
 
 
+def spot(shape, *where):
+    start = torch.zeros(shape, dtype=torch.bool)
+    start[where] = True
+    return start
+
+
 def test_front_in_open_space_arrives_after_distance_over_speed():
-    seed = torch.tensor([[15, 15, 15]])
-    time = _front(torch.full((31, 31, 31), 2.0), seed, spacing=3.0, rounds=50)
+    start, inside = spot((31, 31, 31), 15, 15, 15), torch.ones(31, 31, 31, dtype=torch.bool)
+    time, limit = _front(torch.full((31, 31, 31), 2.0), start, 3.0, inside, 29_000)
     axes = torch.stack(torch.meshgrid(*[torch.arange(31.0)] * 3, indexing="ij"), -1)
     exact = (axes - 15).norm(dim=-1) * 3.0 / 2.0
     assert float((time - exact).abs().max()) < 3.0, "first-order scheme: within two voxels' time"
     assert float(time[30, 15, 15]) == pytest.approx(22.5)
+    assert int((time <= limit).sum()) == pytest.approx(29_000, abs=60)
 
 
 def test_front_is_faster_along_the_fast_road():
     speed = torch.full((21, 21, 21), 0.2)
     speed[:, 10, 10] = 1.0
-    time = _front(speed, torch.tensor([[0, 10, 10]]), spacing=1.0)
+    everywhere = torch.ones(21, 21, 21, dtype=torch.bool)
+    time, _ = _front(speed, spot((21, 21, 21), 0, 10, 10), 1.0, everywhere, 9_000)
     assert float(time[20, 10, 10]) < float(time[0, 20, 10])
+
+
+def test_a_front_that_ends_early_has_the_same_times_up_to_its_limit():
+    generator = torch.Generator().manual_seed(0)
+    speed = torch.rand(25, 25, 25, generator=generator) + 0.1
+    start, inside = spot((25, 25, 25), 12, 12, 12), torch.ones(25, 25, 25, dtype=torch.bool)
+    early, limit = _front(speed, start, 1.0, inside, 2_000)
+    late, _ = _front(speed, start, 1.0, inside, 15_000)
+    near = late <= limit
+    assert near.sum() >= 2_000
+    assert float((early[near] - late[near]).abs().max()) < 0.02 * limit
+
+
+def test_what_a_core_pushes_away_keeps_its_volume():
+    # A ball of 20 mm of which half is new: what is now at 30 mm was at (27000 - 4000)^(1/3).
+    grid = Grid((41, 41, 41), 3.0)
+    growth = Growth("ring", None, None, torch.zeros(3), 20.0, 0.5, torch.ones(41, 41, 41))
+    shift = displacement(growth, grid)
+    moved = 30 - (30**3 - 0.5 * 20**3) ** (1 / 3)
+    assert float(shift[30, 20, 20, 0]) == pytest.approx(-moved * np.exp(-0.25), rel=1e-4)
+    assert float(shift[20, 20, 20].norm()) < 1e-3
+    assert not displacement(replace(growth, free=torch.zeros(41, 41, 41)), grid).any()
+
+
+def test_a_smooth_field_is_the_same_on_every_grid():
+    coarse, fine = Grid((20, 20, 20), 4.0), Grid((40, 40, 40), 2.0)
+    first, second = (Dice(5).field(grid, 20.0) for grid in (coarse, fine))
+    mean = torch.nn.functional.avg_pool3d(second[None], 2)[0]
+    assert float((first - mean).abs().max()) < 0.1
+    many = torch.stack([Dice(seed).field(coarse, 9.0) for seed in range(12)])
+    assert float(many.std()) == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize("scale", [5.0, 13.0])
+def test_splines_agree_with_scipy(scale):
+    from scipy.interpolate import BSpline
+
+    field = Dice(1).coarse((30.0, 30.0, 30.0), scale)
+    found = field.on(Grid((15, 15, 15), 2.0))[0] / SPLINE
+    nodes = field.nodes[0].numpy()
+    at = (np.arange(15) - 7) * 2.0 / scale
+    basis = BSpline.basis_element(np.arange(-2, 3), extrapolate=False)
+    places = np.arange(nodes.shape[0]) - (nodes.shape[0] - 1) / 2
+    weights = np.nan_to_num(basis(at[:, None] - places[None]))
+    assert np.allclose(weights.sum(1), 1)
+    wanted = np.einsum("ai,bj,ck,ijk", weights, weights, weights, nodes)
+    assert np.abs(found.numpy() - wanted).max() < 1e-4
 
 
 def test_blur_agrees_with_scipy():
@@ -208,7 +266,7 @@ def test_blur_agrees_with_scipy():
 
 def test_tissue_shares_add_up():
     grid = Grid((44, 52, 39), 4.0)
-    anatomy = Head(Dice(2), grid.extent).sample(grid.coordinates())
+    anatomy = Head(Dice(2), grid.extent).sample(grid)
     total = anatomy.white + anatomy.grey + anatomy.csf
     assert float((total - anatomy.brain).abs().max()) < 0.02
     millilitres = float(anatomy.brain.sum()) * 0.064
@@ -227,6 +285,19 @@ def test_a_data_set_reads_like_msd(tmp_path):
     assert np.allclose(read.affine, made.affine) and read.convention == "msd"
     image = nib.load(out / "imagesTr" / "phantom_00009.nii.gz")
     assert image.shape == (60, 60, 39, 4) and image.get_data_dtype() == np.int16
+
+
+def test_prepared_phantoms_are_those_that_were_written(tmp_path):
+    files = find_cases(write_dataset(tmp_path / "set", cases=2, spacing=4.0, workers=1))
+    wanted = [prepare(f.read(), 4.0) for f in files]
+    for _ in range(2):  # made, then found
+        ours = prepared_phantoms(tmp_path / "cache", range(2), 4.0, workers=1)
+        for found, one in zip(ours, wanted, strict=True):
+            assert found.name == one.name and found.frame == one.frame
+            for name in ("image", "regions", "brain"):
+                assert np.array_equal(getattr(found, name), getattr(one, name)), name
+    healthy = prepared_phantoms(tmp_path / "cache", [1], 4.0, tumour=False)
+    assert not healthy[0].regions.any() and ours[1].regions.any()
 
 
 def test_a_second_call_makes_only_what_is_missing(tmp_path):

@@ -24,7 +24,7 @@ FLOORS = [
     "errors regions paths",
     "cases unet losses metrics device"
     " _case _conventions _grid _layouts _nifti _voxels"  # of cases
-    " _layers"  # of unet
+    " _layers _light"  # of unet
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
     " _brain _cache _frame _workers"  # of preprocess

@@ -74,8 +74,12 @@ def segment(
         Path | None, typer.Option(metavar="F", help="A trained network (default: the shipped one).")
     ] = None,
     mirror: Annotated[
-        bool, typer.Option(help="Average over eight mirrored copies: better, eight times slower.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Average over all eight mirrored copies, or over none. "
+            "By default as many as the weights ask for."
+        ),
+    ] = None,
     device: Device = None,
     convention: Convention = None,
     overwrite: Annotated[
@@ -158,7 +162,7 @@ def _segment(
     model: Model,
     network: dict[str, str],
     resample_to: str | None,
-    mirror: bool,
+    mirror: bool | None,
     device: str | None,
     convention: str | None,
     check: bool,
@@ -181,7 +185,8 @@ def _segment(
         "sequences": list(case.present),
         "warnings": warnings,
     }
-    extra = {"gliomakit": version(), "network": network, "mirror": mirror}
+    axes = model.settings.mirror if mirror is None else "xyz" if mirror else ""
+    extra = {"gliomakit": version(), "network": network, "mirror": axes}
     write_label(to_label(found.regions, name), case, job.out, facts | extra)
     return facts | {"out": job.out, "seconds": round(time.perf_counter() - start, 1)}
 

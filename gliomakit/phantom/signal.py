@@ -124,7 +124,7 @@ def draw_tissues(dice: Dice, kind: str) -> dict[str, torch.Tensor]:
     }
     edema, core, enhancing = drawn["edema"], drawn["core"], drawn["enhancing"]
     # A core is no part of the edema: it is wetter, or denser with cells, and never just the same.
-    wet = dice.chance(0.8) if kind == "low_grade" else dice.chance(0.6)
+    wet = dice.chance(0.7) if kind == "low_grade" else dice.chance(0.45)
     more = dice.uniform(1.15, 1.8)
     if wet:
         core[1], core[2] = edema[1] * more**0.6, edema[2] * more
@@ -259,7 +259,7 @@ def _add_tumour(
     rough = dice.uniform(0.03, 0.25)
     maps.log_t2 += solid * rough * (coarse + 0.5 * fine)
     maps.log_t1 += solid * 0.6 * rough * (coarse - 0.5 * fine)
-    if dice.chance(0.2):
+    if dice.chance(0.25):
         # Old blood: dark on T2 and FLAIR, sometimes bright on T1.
         clots = torch.sigmoid((fine + 0.5 * coarse - dice.uniform(1.3, 2.4)) / 0.3)
         maps.mix(clots * solid, tissues["blood"])
@@ -275,8 +275,8 @@ def _add_tumour(
 def _bystanders(dice: Dice, grid: Grid, anatomy: Anatomy, maps: Maps) -> None:
     """Bright things that are not tumour: vessels, dura, choroid plexus, old lesions."""
     spacing = grid.spacing
-    edge = anatomy.brain - blur((anatomy.brain > 0.9).float(), 5.0 / spacing)
-    surface = ((edge + 0.15).clamp(0, 0.5) * 2) * anatomy.brain
+    edge = anatomy.brain - blur((anatomy.brain > 0.9).float(), dice.uniform(2.0, 4.0) / spacing)
+    surface = ((edge - 0.1) / 0.3).clamp(0, 1) * anatomy.brain
     # Vessels: thin winding lines where two smooth fields are 0 at once, in fluid and at the
     # surface.
     first, second = dice.field(grid, 22.0, octaves=2, channels=2)

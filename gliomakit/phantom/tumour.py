@@ -2,9 +2,9 @@
 
 Two fronts, each with an arrival time that solves the eikonal equation |∇T| = 1 / speed (Sethian
 1996). The core's front starts at the seeds and pays little heed to tissue: cores are lumps. The
-edema's front starts at the core's surface: white matter lets it through quickly, grey matter slowly,
-fluid hardly. What it has reached when the tumour has its volume is the whole tumour. The core's
-outer shell enhances, or part of it, or nothing.
+edema's front starts at the core's surface: white matter lets it through quickly, grey matter
+slowly, fluid hardly. What it has reached when the tumour has its volume is the whole tumour. The
+core's outer shell enhances, or part of it, or nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     coarse, anatomy = low_resolution(head, grid)
     kind = str(dice.rng.choice(KINDS, p=[0.40, 0.18, 0.18, 0.24]))
     volume = dice.log_uniform(5.0, 250.0) * 1000
-    if dice.chance(0.55):
+    if dice.chance(0.65):
         volume = max(volume, dice.uniform(50.0, 250.0) * 1000)
     share = dice.uniform(0.3, 0.98) if kind == "low_grade" else dice.log_uniform(0.06, 0.98)
     if dice.chance(0.5):
@@ -136,8 +136,8 @@ def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
         necrosis = torch.sigmoid((core - level + ragged) / soft) * core_share * (1 - enhancing)
 
     # Edema fades: full some mm inside its border, and rough in between.
-    fade = dice.log_uniform(1.2, 14.0)
-    rough = 1 + dice.uniform(0.05, 0.45) * dice.field(grid, dice.uniform(6.0, 20.0), octaves=2)
+    fade = dice.log_uniform(1.0, 12.0)
+    rough = 1 + dice.uniform(0.03, 0.4) * dice.field(grid, dice.uniform(6.0, 20.0), octaves=2)
     edema = torch.sigmoid(4 * (whole - 0.2 * fade) / fade) * rough.clamp(0.3, 1.4)
     # Cortex swells less than white matter does.
     edema = edema * (1 - dice.uniform(0.0, 0.45) * anatomy.grey) * dice.uniform(0.7, 1.0)
@@ -164,7 +164,7 @@ def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
         return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.2)
     if kind == "patchy":
         return torch.sigmoid((patches - dice.uniform(-0.2, 1.0)) / 0.2)
-    outer = dice.uniform(0.0, 1.0) if dice.chance(0.65) else dice.uniform(0.0, 5.0)
+    outer = dice.uniform(0.0, 1.0) if dice.chance(0.75) else dice.uniform(0.0, 5.0)
     thick = dice.log_uniform(2.2, 13.0) * torch.exp(0.4 * dice.field(grid, 16.0, octaves=2))
     shell = torch.sigmoid((core - outer + 0.5) / soft) * torch.sigmoid(
         (outer + thick - core) / soft
