@@ -103,7 +103,8 @@ def segment(
     voxel_ml = abs(float(np.linalg.det(case.affine[:3, :3]))) / 1000
     threshold = np.broadcast_to(np.float32(settings.threshold), len(REGIONS))
     found = probability >= threshold[:, None, None, None]
-    regions = postprocess(nest(found), voxel_ml, settings.min_wt_ml, settings.min_et_ml)
+    limits = (settings.min_wt_ml, settings.min_et_ml, settings.min_wt_share)
+    regions = postprocess(nest(found), voxel_ml, *limits)
     volumes = {r: float(v.sum() * voxel_ml) for r, v in zip(REGIONS, regions, strict=True)}
     return Segmentation(
         name=case.name,
@@ -189,12 +190,18 @@ def sliding_window(
 
 
 def postprocess(
-    regions: np.ndarray, voxel_ml: float, min_wt_ml: float = 0.0, min_et_ml: float = 0.0
+    regions: np.ndarray,
+    voxel_ml: float,
+    min_wt_ml: float = 0.0,
+    min_et_ml: float = 0.0,
+    min_wt_share: float = 0.0,
 ) -> np.ndarray:
     """Drop what is too small to be believed; nested regions (3, x, y, z) in, a new array out.
 
-    min_wt_ml: pieces of WT (voxels that touch, corners too) of less than this many mL go, with the
-               TC and ET in them. min_et_ml: ET of less than this in all becomes core.
+    min_wt_ml:    pieces of WT (voxels that touch, corners too) of less than this many mL go, with
+                  the TC and ET in them.
+    min_wt_share: so do those smaller than this share of the largest piece.
+    min_et_ml:    ET of less than this in all becomes core.
 
     >>> regions = np.zeros((3, 5, 1, 1), bool)
     >>> regions[0, [0, 2, 3]] = regions[1:, 3] = True
@@ -205,10 +212,12 @@ def postprocess(
     """
     wt, tc, et = np.array(regions, bool)
     box = bounds(wt)
-    if min_wt_ml > 0 and box is not None:
+    if (min_wt_ml > 0 or min_wt_share > 0) and box is not None:
         inside = tuple(slice(*span) for span in box)
         pieces, _ = ndimage.label(wt[inside], np.ones((3, 3, 3)))
-        small = np.bincount(pieces.ravel()) * voxel_ml < min_wt_ml
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        small = (sizes * voxel_ml < min_wt_ml) | (sizes < min_wt_share * sizes.max())
         small[0] = False
         wt[inside] &= ~small[pieces]
         tc &= wt

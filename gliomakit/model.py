@@ -53,6 +53,7 @@ class Settings:
                 averaged; "" for none.
     threshold:  probability from which on a voxel is in a region; one, or three (WT, TC, ET).
     min_wt_ml:  pieces of the whole tumour smaller than this many mL are dropped; 0 keeps all.
+    min_wt_share: so are those smaller than this share of the largest piece.
     min_et_ml:  enhancing tumour of less than this in all is taken for core; 0 keeps all.
     subset_dice: for each subset of sequences ("flair+t1ce") the mean Dice of WT, TC and ET that was
                 measured on phantoms kept out of training; empty if nobody measured.
@@ -75,6 +76,7 @@ class Settings:
     threshold: float | tuple[float, float, float] = 0.5
     min_wt_ml: float = 0.0
     min_et_ml: float = 0.0
+    min_wt_share: float = 0.0
     subset_dice: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     trained_on: str = ""
     note: str = ""
@@ -105,6 +107,7 @@ class Settings:
             or _numbers(self.threshold, len(REGIONS), 1e-6, 1),
             "min_wt_ml": _numbers([self.min_wt_ml], 1, 0, inf),
             "min_et_ml": _numbers([self.min_et_ml], 1, 0, inf),
+            "min_wt_share": _numbers([self.min_wt_share], 1, 0, 1),
             "subset_dice": isinstance(self.subset_dice, dict)
             and all(
                 _among(tuple(name.split("+")), SEQUENCES) and _numbers(dice, len(REGIONS), 0, 1)

@@ -322,6 +322,10 @@ def test_small_pieces_go_with_all_that_is_in_them():
     got = postprocess(regions, voxel_ml=0.001, min_wt_ml=0.01)
     assert got.sum((1, 2, 3)).tolist() == [217] * 3
     assert postprocess(regions, 0.001, min_wt_ml=0.008).sum() == regions.sum()
+    got = postprocess(regions, voxel_ml=0.001, min_wt_share=0.04)
+    assert got.sum((1, 2, 3)).tolist() == [217] * 3
+    assert postprocess(regions, 0.001, min_wt_share=0.03).sum() == regions.sum()
+    assert not postprocess(np.zeros_like(regions), 0.001, min_wt_share=0.5).any()
     model_settings = Settings(min_wt_ml=1e6, spacing=None, patch=(16,) * 3)
     found = segment(make_case(), Model(Small().eval(), model_settings), "cpu")
     assert found.volumes_ml == {"wt": 0, "tc": 0, "et": 0} and found.probability.any()

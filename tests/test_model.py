@@ -262,6 +262,7 @@ def test_settings_that_make_no_sense():
         {"threshold": (0.5, 0.5)},
         {"threshold": (0.5, 0.5, 2)},
         {"min_et_ml": -1},
+        {"min_wt_share": 1.5},
         {"subset_dice": {"dwi": (0.5, 0.5, 0.5)}},
         {"subset_dice": {"t1+flair": (0.5, 0.5, 0.5)}},
         {"subset_dice": {"flair+t1": (0.5, 0.5)}},
