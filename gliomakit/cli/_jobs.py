@@ -39,6 +39,35 @@ def find(paths: Sequence[Path]) -> tuple[list[CaseFiles], list[GliomakitError]]:
     return good, bad
 
 
+def choose(
+    verb: str,
+    paths: Sequence[Path],
+    single: Mapping[str, list[Path] | None],
+    brain_mask: Path | None,
+    name: str | None,
+    label: Path | None = None,
+) -> tuple[list[CaseFiles], list[GliomakitError]]:
+    """What a command was given: cases by their places, or the files of one. verb: what the command
+    does to them. Raises `GliomakitError` for both, for neither, and for options that belong to
+    single files."""
+    if any(single.values()):
+        if paths:
+            raise GliomakitError(
+                "cases and single files are both given",
+                todo="give case folders, or --flair, --t1, --t1ce, --t2",
+            )
+        return [single_files(single, brain_mask, name, label)], []
+    if not paths:
+        raise GliomakitError(
+            f"nothing is given to {verb}",
+            todo="name a case folder or an MSD image, or give --flair, --t1, --t1ce, --t2",
+        )
+    if any(option is not None for option in (label, brain_mask, name)):
+        options = "--label, --brain-mask" if verb == "check" else "--brain-mask"
+        raise GliomakitError(f"{options} and --name belong to single files (--flair …)")
+    return find(paths)
+
+
 def single_files(
     given: Mapping[str, list[Path] | None],
     brain_mask: Path | None,

@@ -26,7 +26,7 @@ from ._common import (
 )
 
 if TYPE_CHECKING:
-    from ..cases import Case, CaseFiles
+    from ..cases import Case
     from ..model import Model
     from ._jobs import Job
 
@@ -102,7 +102,9 @@ def segment(
     if out is None:
         raise GliomakitError("nothing says where to write", todo="give --out FILE or --out FOLDER")
     single = {"flair": flair, "t1": t1, "t1ce": t1ce, "t2": t2}
-    found, bad = _find(cases or [], single, brain_mask, name, out)
+    if name is None and any(single.values()) and _jobs.is_file(out):
+        name = _jobs.stem(out)
+    found, bad = _jobs.choose("segment", cases or [], single, brain_mask, name)
     others = [path for path in (weights, _file(resample_to)) if path is not None]
     jobs = _jobs.plan(found, out, others, overwrite)
     check_writable(jobs[0].out.parent)
@@ -128,33 +130,6 @@ def segment(
         print(f"gliomakit: error: {failure['error']}", file=sys.stderr)
     if failed:
         raise typer.Exit(2)
-
-
-def _find(
-    paths: list[Path],
-    single: dict[str, list[Path] | None],
-    brain_mask: Path | None,
-    name: str | None,
-    out: Path,
-) -> tuple[list[CaseFiles], list[GliomakitError]]:
-    from . import _jobs
-
-    if any(single.values()):
-        if paths:
-            raise GliomakitError(
-                "cases and single files are both given",
-                todo="give case folders, or --flair, --t1, --t1ce, --t2",
-            )
-        name = name or (_jobs.stem(out) if _jobs.is_file(out) else None)
-        return [_jobs.single_files(single, brain_mask, name)], []
-    if not paths:
-        raise GliomakitError(
-            "nothing is given to segment",
-            todo="name a case folder or an MSD image, or give --flair, --t1, --t1ce, --t2",
-        )
-    if brain_mask is not None or name is not None:
-        raise GliomakitError("--brain-mask and --name belong to single files (--flair …)")
-    return _jobs.find(paths)
 
 
 def _segment(

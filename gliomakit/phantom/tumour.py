@@ -107,7 +107,7 @@ def displacement(growth: Growth, grid: Grid) -> torch.Tensor:
     """
     away = grid.coordinates(growth.centre.device) - growth.centre
     distance = away.norm(dim=-1, keepdim=True).clamp_min(1e-3)
-    new = growth.room * torch.minimum(distance, torch.tensor(growth.radius)) ** 3
+    new = growth.room * distance.clamp(max=growth.radius) ** 3
     pushed = distance - (distance**3 - new) ** (1 / 3)
     pushed = pushed.clamp(max=12.0) * torch.exp(-((distance / 60.0) ** 2))
     return -pushed * resize(growth.free, grid.shape)[..., None] * away / distance
