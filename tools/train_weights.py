@@ -58,7 +58,7 @@ RECIPE = training.Fit(
 
 USE = {
     "mirror": "xy",
-    "threshold": (0.4, 0.4, 0.4),
+    "threshold": (0.38, 0.5, 0.28),
     "min_wt_ml": 2.0,
     "min_wt_share": 0.1,
     "min_et_ml": 0.3,
