@@ -183,7 +183,6 @@ def make_case(shape=(26, 30, 22), spacing=(1.0, 1.0, 1.0), present=SEQUENCES) ->
     return Case("case", image, present, affine, Grid(shape, affine))
 
 
-@pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 2.0)])
 def test_mirroring_along_named_axes():
     torch.manual_seed(0)
     network = nn.Conv3d(4, 3, 3, padding=1)
@@ -195,6 +194,7 @@ def test_mirroring_along_named_axes():
     assert torch.equal(sliding_window(network, image, 8, mirror=""), each[0])
 
 
+@pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 2.0)])
 @pytest.mark.parametrize("mirror", [False, True])
 def test_segment_is_prepare_monai_restore(spacing, mirror):
     case = make_case()
