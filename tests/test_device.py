@@ -104,7 +104,7 @@ def test_autocast(precision):
 
 def test_memory_formats():
     assert memory_format("cpu", "bf16") == torch.channels_last_3d
-    assert memory_format("cpu", "fp32") == torch.contiguous_format
+    assert memory_format("cpu", "fp32") == torch.channels_last_3d
     assert memory_format("cuda", "fp32") == torch.contiguous_format
     assert memory_format("cuda", "fp16") == torch.channels_last_3d
     assert memory_format("mps", "fp16") == torch.contiguous_format

@@ -84,7 +84,7 @@ def test_whole_tumours_of_all_eleven(results, capsys):
     with capsys.disabled():
         print(f"\nDice of real patients (development figures), shipped weights\n{text}")
     assert n == 11
-    assert means[0] >= 0.70, text
+    assert means[0] >= 0.89, text
 
 
 def test_labels_lie_on_the_patients_own_grids(results):
