@@ -1,8 +1,8 @@
 """A 3-D U-Net that is cheap on a processor: the one whose weights ship with gliomakit.
 
-Four fifths of what `unet.UNet3d` computes, it computes at full resolution. This network halves the
-image in its first convolution, works at half resolution and below, and gives the lost factor of two
-back in its last layer, where each coarse voxel says what its eight fine ones are (a transposed
+More than half of what `unet.UNet3d` computes, it computes at full resolution. This network halves
+the image in its first convolution, works at half resolution and below, and gives the lost factor of
+two back in its last layer, where each coarse voxel says what its eight fine ones are (a transposed
 convolution of side 2, step 2: sub-pixel convolution, Shi et al. 2016, arXiv:1609.05158). Skips are
 added, not laid beside, which halves the decoder. With 24 base filters a patch of 64³ costs 3.1 GMAC
 where `UNet3d(base_filters=8)` takes 15.5, and it has more than twice its parameters, deep down
