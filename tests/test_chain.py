@@ -49,19 +49,32 @@ def test_from_nothing_to_a_score(tmp_path):
         assert voxels * np.prod(label.header.get_zooms()) / 1000 == pytest.approx(volume)
 
 
-def test_shipped_weights_on_phantoms_they_have_not_seen(tmp_path):
-    """The eight test patients of the embedded set, whole tumour. The goal is a mean of 0.90. Two of
-    the eight fail (a lesion of 5 mL is missed, one of 16 mL comes out four times too large), so
-    what is held here is what results/shipped.md has: a mean of 0.74, and a median of 0.91.
-    """
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory):
+    """What `evaluate` says of the shipped weights on the eight embedded test patients."""
     from gliomakit.phantom import embedded
     from gliomakit.phantom.dataset import embedded_names
 
-    root = embedded(progress=False)
+    root, out = embedded(progress=False), tmp_path_factory.mktemp("unseen")
     images = [root / "imagesTr" / f"{name}.nii.gz" for name in embedded_names("test")]
-    gliomakit("segment", *images, "--out", tmp_path)
-    score = json.loads(gliomakit("evaluate", tmp_path, root, "--json"))
-    assert score["mean"]["wt"]["n"] == 8
-    assert score["mean"]["wt"]["dice"] >= 0.72, score["mean"]
-    each = sorted(case["regions"]["wt"]["dice"] for case in score["cases"])
+    gliomakit("segment", *images, "--out", out)
+    return json.loads(gliomakit("evaluate", out, root, "--json"))
+
+
+@pytest.mark.xfail(
+    reason="two of the eight fail: a lesion of 5 mL is missed, one of 16 mL comes out four times "
+    "too large (results/shipped.md)",
+    raises=AssertionError,
+    strict=True,  # weights that reach it must take this mark away
+)
+def test_shipped_weights_on_phantoms_they_have_not_seen(unseen):
+    """Mean Dice of the whole tumour at least 0.80; the goal is 0.90."""
+    assert unseen["mean"]["wt"]["dice"] >= 0.80, unseen["mean"]
+
+
+def test_shipped_weights_on_most_phantoms(unseen):
+    """What is held meanwhile: the whole tumour's median, and how low the mean may be."""
+    assert unseen["mean"]["wt"]["n"] == 8 and not unseen["failed"]
+    assert unseen["mean"]["wt"]["dice"] >= 0.72, unseen["mean"]
+    each = sorted(case["regions"]["wt"]["dice"] for case in unseen["cases"])
     assert (each[3] + each[4]) / 2 >= 0.89, each

@@ -60,7 +60,6 @@ class Head:
         sides = [scale * dice.uniform(0.94, 1.06) for _ in range(3)]
         matrix = _rotation(angles) @ torch.diag(1 / torch.tensor(sides, dtype=torch.float32))
         self.matrix = matrix.to(self.device)
-        self.extent = torch.tensor(extent, dtype=torch.float32, device=self.device)
         # Two warps: lobes of other size, and folds of other shape. Mirrored at random.
         self.warps = [
             (dice.coarse(extent, 36.0, 3), dice.uniform(1.2, 3.1)),
@@ -99,7 +98,7 @@ class Head:
         shares = [white * (1 - lining), grey + white * lining, csf]
         shares = [s * (1 - 0.8 * valley) for s in shares[:2]] + [csf + 0.8 * valley * (1 - csf)]
         shares = [s.clamp(0, 1) ** self.sharpness for s in shares]
-        total = sum(shares).clamp_min(1e-3) / brain
+        total = sum(shares).clamp_min(1e-6) / brain
         white, grey, csf = (s / total for s in shares)
         return Anatomy(white, grey, csf, torch.minimum(deep, csf), brain)
 
