@@ -10,7 +10,7 @@ import os
 import platform
 from pathlib import Path
 
-from . import metrics, patches
+from . import metrics, patches, tracking
 from .compare import heading, markdown
 
 TOPICS = (metrics, patches)
@@ -26,6 +26,11 @@ def main() -> None:
         for comparison in topic.rows():
             lines.append(markdown(comparison))
             print(lines[-1], flush=True)
+    lines += ["", "Tracking, against the limits of its issue:", ""]
+    lines += ["| work | measured | limit |", "|---|---|---|"]
+    for line in tracking.facts():
+        lines.append(line)
+        print(line, flush=True)
     lines += ["", f"{os.cpu_count()} cores ({platform.machine()}), command: `make bench`.", ""]
     Path(__file__).with_name("README.md").write_text("\n".join(lines))
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
+from .errors import GliomakitError
+
 
 class InstanceNorm3d(nn.InstanceNorm3d):
     """PyTorch's instance norm, on processors one sample at a time through its batch norm.
@@ -32,6 +34,39 @@ class InstanceNorm3d(nn.InstanceNorm3d):
             for one in x.split(1)
         ]
         return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+
+def check_image(
+    image: Tensor, channels: int, dims: int, levels: int, padding: bool = True, lone: bool = True
+) -> None:
+    """Raise `GliomakitError` for an image that a U-Net of so many levels cannot take.
+
+    channels: that the network takes; dims: 2 or 3; levels: how often sides are halved; padding:
+    whether convolutions keep the sides; lone: whether one voxel may be left at the bottom.
+    """
+    sides, stride = tuple(image.shape[2:]), 2**levels
+    if image.ndim != dims + 2 or image.shape[1] != channels:
+        raise GliomakitError(
+            f"the network needs an image of shape (batch, {channels}, "
+            f"{', '.join('xyz'[:dims])}), not {tuple(image.shape)}"
+        )
+    if not padding:
+        if any(s % stride != 4 or s < 92 for s in sides):
+            raise GliomakitError(
+                f"without padding no image of sides {sides} passes",
+                todo=f"sides must be 92 or more, and 4 more than a multiple of {stride}",
+            )
+    elif any(s % stride or s == 0 for s in sides):
+        raise GliomakitError(
+            f"sides {sides} cannot be halved {levels} times",
+            todo=f"pad or crop them to multiples of {stride}",
+        )
+    elif not lone and all(s == stride for s in sides):
+        # Instance norm: the variance of a single voxel is zero, whatever the image.
+        raise GliomakitError(
+            f"sides {sides} leave instance norm a single voxel",
+            todo=f"at least one side must be {2 * stride} or more",
+        )
 
 
 def initialise(layer: nn.Module) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._layers import InstanceNorm3d, initialise
+from ._layers import InstanceNorm3d, check_image, initialise
 from .errors import GliomakitError
 
 LEVELS = 4
@@ -67,7 +67,7 @@ class LightUNet3d(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """An image (batch, in_channels, *sides), any float type, to its logits."""
-        self._check(image)
+        check_image(image, self.config["in_channels"], 3, LEVELS, lone=False)
         x, skips = image.to(self.out.weight.dtype), []
         for block in self.down:
             x = block(x)
@@ -76,25 +76,6 @@ class LightUNet3d(nn.Module):
         for up, join in zip(self.up, self.join):
             x = join(up(x) + skips.pop())
         return self.out(x)
-
-    def _check(self, image: torch.Tensor) -> None:
-        sides, channels = tuple(image.shape[2:]), self.config["in_channels"]
-        if image.ndim != 5 or image.shape[1] != channels:
-            raise GliomakitError(
-                f"the network needs an image of shape (batch, {channels}, x, y, z), "
-                f"not {tuple(image.shape)}"
-            )
-        if any(s % self.stride or s == 0 for s in sides):
-            raise GliomakitError(
-                f"sides {sides} cannot be halved {LEVELS} times",
-                todo=f"pad or crop them to multiples of {self.stride}",
-            )
-        if all(s == self.stride for s in sides):
-            # One voxel is left at the bottom: its variance is zero, whatever the image.
-            raise GliomakitError(
-                f"sides {sides} leave instance norm a single voxel",
-                todo=f"at least one side must be {2 * self.stride} or more",
-            )
 
 
 class Residual(nn.Sequential):

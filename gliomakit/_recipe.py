@@ -56,7 +56,8 @@ class Fit:
         batch:        patches a step.
         foreground:   probability that a patch is put around a tumour voxel.
         balance:      choose that voxel's tissue first, so that small tissues are seen as often.
-        flip, rotate: along all axes; by quarter turns in the x–y plane.
+        flip, rotate: along all axes, or those that are named ("x" is left and right, which heads
+                      have alike); by quarter turns in the x–y plane.
         intensity:    random gain, offset, gamma, noise (`patches.augment_intensity`).
         alone:        share of patches that keep FLAIR and T1ce only.
         drop:         probability of every sequence to be left out of any other patch.
@@ -104,7 +105,7 @@ order
     batch: int = 2
     foreground: float = 0.5
     balance: bool = False
-    flip: bool = True
+    flip: bool | str = True
     rotate: bool = True
     intensity: bool = True
     alone: float = 0.25
@@ -240,10 +241,11 @@ order
             "precision": (None, "fp32", "bf16", "fp16"),
             "loss": (None, *LOSSES),
             "convention": (None, *CONVENTIONS),
+            "flip": (False, True, "x", "y", "z", "xy", "xz", "yz", "xyz"),
         }
         for name, values in known.items():
             if getattr(self, name) not in values:
-                accepted = ", ".join(v for v in values if v)
+                accepted = ", ".join(str(v) for v in values if v)
                 raise GliomakitError(
                     f"there is no {name} {getattr(self, name)!r}", todo=f"known are {accepted}"
                 )

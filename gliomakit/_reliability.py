@@ -41,7 +41,7 @@ def reliability(tables: Mapping[str, Reliability], figure: Figure | None = None)
 
 
 def _curve(panel: Axes, region: str, table: Reliability) -> None:
-    _dark(panel)
+    dark_panel(panel)
     panel.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     panel.set_title(REGION_NAMES[region], color=LIGHT, fontsize=12)
     panel.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1, label="ideal")
@@ -52,7 +52,7 @@ def _curve(panel: Axes, region: str, table: Reliability) -> None:
 
 
 def _counts(panel: Axes, region: str, table: Reliability, most: int) -> None:
-    _dark(panel)
+    dark_panel(panel)
     edges = table["edges"]
     widths = [0.9 * (b - a) for a, b in zip(edges, edges[1:])]
     middles = [(a + b) / 2 for a, b in zip(edges, edges[1:])]
@@ -63,7 +63,8 @@ def _counts(panel: Axes, region: str, table: Reliability, most: int) -> None:
     panel.set_xlabel("predicted probability", color=LIGHT)
 
 
-def _dark(panel: Axes) -> None:
+def dark_panel(panel: Axes) -> None:
+    """Axes for a dark ground."""
     panel.set_facecolor(DARK)
     panel.tick_params(which="both", colors=QUIET, labelsize=9.5)
     panel.spines[:].set_color(QUIET)

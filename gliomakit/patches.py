@@ -118,7 +118,7 @@ class PatchSampler:
                 all positions are equally probable.
     balance:    choose the tissue first (edema, core, enhancing, those that the case has), then
                 its voxel: small tissues are seen as often as large ones.
-    flip:       reverse each axis with probability ½.
+    flip:       reverse each axis with probability ½; True is all three, "x" or "xy" only those.
     rotate:     turn by 0, 90, 180 or 270° in the x–y plane (0 or 180° if the patch's sides
                 differ there).
     device:     where the batches go. On a CUDA device the volumes are kept there, if half of its
@@ -140,7 +140,7 @@ class PatchSampler:
         cases: Volume | Sequence[Volume],
         size: int | Sequence[int] = 64,
         foreground: float = 0.5,
-        flip: bool = True,
+        flip: bool | str = True,
         rotate: bool = True,
         seed: int = 0,
         device: str | torch.device = "cpu",
@@ -154,7 +154,8 @@ class PatchSampler:
             raise GliomakitError(f"a patch has one size or three, above 0, not {size}")
         if not 0 <= foreground <= 1:
             raise GliomakitError(f"foreground is a probability, not {foreground}")
-        self.foreground, self.flip, self.rotate = foreground, flip, rotate
+        self.foreground, self.rotate = foreground, rotate
+        self.flip = np.array([axis in ("xyz" if flip is True else flip or "") for axis in "xyz"])
         self.seed, self.balance = seed, balance
         self.device = torch.device(device)
         self._shapes = np.array([case.image.shape[1:] for case in self.cases])

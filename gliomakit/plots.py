@@ -3,6 +3,7 @@
     plots.sequences(case)                              # the four sequences, tumour outlined
     plots.compare(case, case.regions(), found.regions) # reference beside prediction
     plots.sheet(cases)                                 # many cases at a glance
+    plots.curves({"run": {"loss": (steps, values)}})   # metrics of runs; plots.parallel beside it
     plots.reliability({"wt": metrics.calibration(…)})  # does a probability mean what it says?
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
@@ -27,6 +28,7 @@ from ._axial import (
     outline_lines,
     tissues,
 )
+from ._curves import curves, look, parallel
 from ._picture import DARK, LIGHT, Picture, canvas, legend
 from ._reliability import reliability
 from ._sheet import sheet
@@ -37,7 +39,10 @@ from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_CO
 __all__ = [
     "Picture",
     "compare",
+    "curves",
     "largest_slice",
+    "look",
+    "parallel",
     "reliability",
     "sequences",
     "sheet",

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._layers import InstanceNorm3d, Row, Table, count_parameters, initialise, table
+from ._layers import InstanceNorm3d, Row, Table, check_image, count_parameters, initialise, table
 from ._light import LightUNet3d
 from .errors import GliomakitError
 
@@ -99,7 +99,14 @@ class _UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """An image (batch, in_channels, *sides), any float type, to its logits."""
-        self._check(image)
+        check_image(
+            image,
+            self.config["in_channels"],
+            self.dims,
+            len(self.encoders),
+            padding=self.config.get("padding", True),
+            lone=self.config["norm"] != "instance",
+        )
         pool = _LAYERS[self.dims][4]
         x, skips = image.to(self.de1_out.weight.dtype), []
         for name in self.encoders:
@@ -120,32 +127,6 @@ class _UNet(nn.Module):
             norm = getattr(self, self._norm_name(name, i), None)
             x = F.relu(x if norm is None else norm(x))
         return x
-
-    def _check(self, image: Tensor) -> None:
-        sides, channels = tuple(image.shape[2:]), self.config["in_channels"]
-        if image.ndim != self.dims + 2 or image.shape[1] != channels:
-            axes = ", ".join("xyz"[: self.dims])
-            raise GliomakitError(
-                f"the network needs an image of shape (batch, {channels}, {axes}), "
-                f"not {tuple(image.shape)}"
-            )
-        if not self.config.get("padding", True):
-            if any(s % self.stride != 4 or s < 92 for s in sides):
-                raise GliomakitError(
-                    f"without padding no image of sides {sides} passes",
-                    todo=f"sides must be 92 or more, and 4 more than a multiple of {self.stride}",
-                )
-        elif any(s % self.stride or s == 0 for s in sides):
-            raise GliomakitError(
-                f"sides {sides} cannot be halved {len(self.encoders)} times",
-                todo=f"pad or crop them to multiples of {self.stride}",
-            )
-        elif self.config["norm"] == "instance" and all(s == self.stride for s in sides):
-            # One voxel is left at the bottom: its variance is zero, whatever the image.
-            raise GliomakitError(
-                f"sides {sides} leave instance norm a single voxel",
-                todo=f"at least one side must be {2 * self.stride} or more",
-            )
 
 
 class UNet3d(_UNet):

@@ -61,20 +61,8 @@ def unseen(tmp_path_factory):
     return json.loads(gliomakit("evaluate", out, root, "--json"))
 
 
-@pytest.mark.xfail(
-    reason="two of the eight fail: a lesion of 5 mL is missed, one of 16 mL comes out four times "
-    "too large (results/shipped.md)",
-    raises=AssertionError,
-    strict=True,  # weights that reach it must take this mark away
-)
 def test_shipped_weights_on_phantoms_they_have_not_seen(unseen):
-    """Mean Dice of the whole tumour at least 0.80; the goal is 0.90."""
-    assert unseen["mean"]["wt"]["dice"] >= 0.80, unseen["mean"]
-
-
-def test_shipped_weights_on_most_phantoms(unseen):
-    """What is held meanwhile: the whole tumour's median, and how low the mean may be."""
+    """Mean Dice of the whole tumour at least 0.90, and no patient far below."""
     assert unseen["mean"]["wt"]["n"] == 8 and not unseen["failed"]
-    assert unseen["mean"]["wt"]["dice"] >= 0.72, unseen["mean"]
-    each = sorted(case["regions"]["wt"]["dice"] for case in unseen["cases"])
-    assert (each[3] + each[4]) / 2 >= 0.89, each
+    assert unseen["mean"]["wt"]["dice"] >= 0.90, unseen["mean"]
+    assert min(case["regions"]["wt"]["dice"] for case in unseen["cases"]) >= 0.80

@@ -100,6 +100,8 @@ def test_options_switch_off_and_unequal_sides_turn_by_halves():
     case = volume((6, 6, 6))
     plain = PatchSampler(case, 6, 0.0, flip=False, rotate=False).batch(20)
     np.testing.assert_array_equal(plain.image.numpy(), np.stack([case.image] * 20))
+    sides = PatchSampler(case, 6, 0.0, flip="x", rotate=False).batch(20)
+    assert set(sides.plan.flip[:, 0]) == {True, False} and not sides.plan.flip[:, 1:].any()
     turned = PatchSampler(case, 6, 0.0, flip=False).batch(50)
     assert not turned.plan.flip.any() and set(turned.plan.turns) == {0, 1, 2, 3}
     slab = PatchSampler(case, (6, 4, 2), 0.0).batch(50)

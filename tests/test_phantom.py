@@ -73,8 +73,8 @@ def test_a_changed_generator_has_a_new_version():
     case = make_case(7, spacing=4.0)
     facts = [int((case.label == k).sum()) for k in range(1, 4)]
     facts += [int(round(float(np.median(i[i > 0])))) for i in case.image]
-    assert dataset.VERSION == 5
-    assert facts == pytest.approx([658, 2462, 0, 368, 231, 301, 557], rel=0.005, abs=1)
+    assert dataset.VERSION == 6
+    assert facts == pytest.approx([656, 2445, 0, 175, 1111, 356, 403], rel=0.005, abs=1)
 
 
 def test_an_exam_is_whole(cases):

@@ -2,6 +2,7 @@
 
     make weights                                          # what the model card describes
     make weights ARGS="--steps 6000 --phantoms 2000"      # longer
+    make weights ARGS="--trained gliomakit/weights/phantom.safetensors"   # calibrate anew, no more
     make weights ARGS="--steps 60000 --phantoms 20000 --device cuda"
 
 Made phantoms and the training's checkpoint stay in build/weights, so that a run that was stopped
@@ -58,8 +59,8 @@ RECIPE = training.Fit(
 
 USE = {
     "mirror": "xy",
-    "threshold": (0.38, 0.5, 0.28),
-    "min_wt_ml": 2.0,
+    "threshold": (0.26, 0.47, 0.38),
+    "min_wt_ml": 0.5,
     "min_wt_share": 0.1,
     "min_et_ml": 0.3,
 }
@@ -76,6 +77,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=RECIPE.batch)
     parser.add_argument("--device", help="cpu, cuda; by default the fastest that works")
     parser.add_argument("--fresh", action="store_true", help="forget an unfinished run")
+    parser.add_argument(
+        "--trained", type=Path, help="calibrate and ship this network instead of training one"
+    )
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     changes = {
@@ -96,12 +100,16 @@ def main() -> None:
     seeds = range(SEEDS[0], SEEDS[0] + arguments.phantoms)
     healthy = range(HEALTHY[0], HEALTHY[0] + arguments.phantoms // 20)
     cache = folder / "phantoms"
-    made = prepared_phantoms(cache, seeds) + prepared_phantoms(cache, healthy, tumour=False)
     validation = prepared_phantoms(cache, VALIDATION)
-    print(f"{len(made)} phantoms ready after {time.time() - started:.0f} s")
-    training.fit(made, validation, settings, out=run, resume=run.exists(), device=arguments.device)
-    print(f"trained after {(time.time() - started) / 60:.1f} minutes")
-    model = load_model(run / "model.safetensors")
+    trained = arguments.trained or run / "model.safetensors"
+    if arguments.trained is None:
+        made = prepared_phantoms(cache, seeds)
+        made += prepared_phantoms(cache, healthy, tumour=False)
+        print(f"{len(made)} phantoms ready after {time.time() - started:.0f} s")
+        device, resume = arguments.device, run.exists()
+        training.fit(made, validation, settings, out=run, resume=resume, device=device)
+        print(f"trained after {(time.time() - started) / 60:.1f} minutes")
+    model = load_model(trained)
     print("calibration (slope, offset):", json.dumps(calibrate(model, validation)))
     model.settings = replace(model.settings, **USE)
     model.settings = replace(model.settings, subset_dice=subset_dice(model, validation))

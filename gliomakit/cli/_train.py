@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import MISSING, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -111,9 +113,12 @@ def train(
 
     Writes DIR/model.safetensors, for `segment --weights`. Validation patients are chosen at random
     by seed and kept apart by patient, never by scan. A run that was stopped goes on with --resume.
+    What happens is logged in DIR, for `gliomakit dashboard DIR`.
     """
     from ..cases import find_cases
     from ..preprocess import prepare_all
+    from ..tracking import start_run
+    from ..tracking.callbacks import FitLog
     from ..training import MODEL, Fit, fit
 
     check_writable(out)
@@ -137,7 +142,13 @@ def train(
     prepared = prepare_all(chosen[0] + chosen[1], cache, mm, settings.clip, workers)
     head, tail = prepared[: len(chosen[0])], prepared[len(chosen[0]) :]
     remark(f"{len(head)} cases for training, {len(tail)} for validation, {settings.steps} steps")
-    fitted = fit(head, tail, settings, out, device, resume, progress=sys.stderr.isatty())
+    tags = ["train", "resumed"] if earlier is not None else ["train"]
+    with ExitStack() as stack:
+        # Started when training starts: a call that is refused leaves no run behind.
+        run = partial(start_run, out.resolve().name, out, tags)
+        log = FitLog(lambda: stack.enter_context(run()), head, tail)
+        shown = sys.stderr.isatty()
+        fitted = fit(head, tail, settings, out, device, resume, progress=shown, callback=log)
     for region, dice in fitted.dice.items():
         say(f"{region.upper() if region != 'mean' else region}: Dice {dice:.3f}")
     if fitted.skipped:

@@ -28,9 +28,9 @@ TISSUES: dict[str, tuple[Range, Range, Range]] = {
     "grey":      ((0.78, 0.88), (1000, 1650),  (80, 115)),
     "csf":       ((0.96, 1.00), (3000, 4600),  (300, 1500)),
     "edema":     ((0.78, 0.94), (1050, 1750),  (95, 210)),
-    "core":      ((0.82, 0.97), (1150, 2100),  (105, 280)),
-    "necrosis":  ((0.86, 1.00), (1200, 2700),  (110, 450)),
-    "enhancing": ((0.78, 0.94), (1000, 1900),  (85, 190)),
+    "core":      ((0.80, 0.96), (1000, 2000),  (85, 260)),
+    "necrosis":  ((0.82, 1.00), (1000, 2600),  (90, 400)),
+    "enhancing": ((0.78, 0.94), (800, 1700),   (75, 220)),
     "blood":     ((0.70, 0.90), (350, 1300),   (25, 60)),
 }  # fmt: skip
 """Ranges of the tissues: after Stanisz et al. (2005) for the normal ones, wider for the others."""
@@ -122,17 +122,23 @@ def draw_tissues(dice: Dice, kind: str) -> dict[str, torch.Tensor]:
         name: [dice.uniform(*pd), dice.log_uniform(*t1), dice.log_uniform(*t2)]
         for name, (pd, t1, t2) in TISSUES.items()
     }
-    edema, core, enhancing = drawn["edema"], drawn["core"], drawn["enhancing"]
-    # A core is no part of the edema: it is wetter, or denser with cells, and never just the same.
-    wet = dice.chance(0.7) if kind == "low_grade" else dice.chance(0.45)
-    more = dice.uniform(1.15, 1.8)
-    if wet:
-        core[1], core[2] = edema[1] * more**0.6, edema[2] * more
-    else:
-        core[1], core[2] = edema[1] * dice.uniform(0.85, 1.1), edema[2] / more
-    core[2] = max(core[2], 75.0)
+    edema, core = drawn["edema"], drawn["core"]
+    # A core is wetter than the edema, or denser with cells, and often hardly either: real cores
+    # are seen by what enhances around them more than by their own brightness.
+    wet = dice.chance(0.65) if kind == "low_grade" else dice.chance(0.45)
+    more = dice.uniform(1.0, 1.45) if wet else dice.uniform(0.6, 0.95)
+    core[1] = edema[1] * (more**0.6 if wet else dice.uniform(0.8, 1.05))
+    core[2] = edema[2] * more
+    # What is dead may be fluid or clotted.
+    more = dice.log_uniform(0.6, 2.2)
+    drawn["necrosis"][1:] = [edema[1] * 1.1 * more**0.7, edema[2] * more]
     # Living tumour is denser than edema, and as a rule less bright on T2.
-    enhancing[2] = min(enhancing[2], edema[2] * dice.uniform(0.6, 1.15))
+    drawn["enhancing"][1:] = [edema[1] * dice.uniform(0.7, 1.0), edema[2] * dice.uniform(0.65, 1.2)]
+    for name in ("core", "necrosis", "enhancing"):
+        drawn[name][1:] = [
+            min(max(value, low), high)
+            for value, (low, high) in zip(drawn[name][1:], TISSUES[name][1:], strict=True)
+        ]
     table = {name: torch.tensor(values) for name, values in drawn.items()}
     for values in table.values():
         values[1:] = values[1:].log()
@@ -179,14 +185,16 @@ def plausible(
     return (
         all(0.5 < v["grey"] < 0.94 and v["csf"] < 0.75 for v in (t1, t1ce))
         and all(0.5 < v["edema"] < 1.02 and 0.3 < v["core"] < 1.02 for v in (t1, t1ce))
-        and 1.05 < t1ce["enhancing"] < 3.0
+        and 1.1 < t1ce["enhancing"] < 3.0
         and 1.05 < t2["grey"] < 1.7
         and max(1.03 * t2["grey"], 1.15) < t2["edema"] < 3.0
         and t2["csf"] > 1.4 * t2["grey"]
         and flair["csf"] < 0.75
         and 0.9 < flair["grey"] < 1.5
-        and 1.13 * max(flair["grey"], 1.0) < flair["edema"] < 2.6
+        and 1.2 * max(flair["grey"], 1.0) < flair["edema"] < 2.6
         and core_flair < flair["core"] < 2.6
+        and 1.05 * max(flair["grey"], 1.0) < flair["enhancing"] < 2.6
+        and t2["enhancing"] > t2["grey"]
         and flair["necrosis"] > 0.35
         and max(core) > 0.1
     )
@@ -256,20 +264,18 @@ def _add_tumour(
     maps.fluid *= 1 - solid
     for name in ("core", "necrosis", "enhancing"):
         maps.mix(getattr(tumour, name), tissues[name])
-    rough = dice.uniform(0.03, 0.25)
-    maps.log_t2 += solid * rough * (coarse + 0.5 * fine)
-    maps.log_t1 += solid * 0.6 * rough * (coarse - 0.5 * fine)
+    for share, most in ((tumour.edema.clamp(0, 1) * (1 - solid), 0.2), (solid, 0.25)):
+        rough = dice.uniform(0.03, most)
+        maps.log_t2 += share * rough * (coarse + 0.5 * fine)
+        maps.log_t1 += share * 0.6 * rough * (coarse - 0.5 * fine)
     if dice.chance(0.25):
         # Old blood: dark on T2 and FLAIR, sometimes bright on T1.
         clots = torch.sigmoid((fine + 0.5 * coarse - dice.uniform(1.3, 2.4)) / 0.3)
         maps.mix(clots * solid, tissues["blood"])
-    uneven = torch.exp(
-        dice.uniform(0.3, 0.9) * dice.field(grid, dice.uniform(5.0, 16.0), octaves=2)
-    )
-    maps.agent += tumour.enhancing * peak * uneven
-    if dice.chance(0.5):
+    maps.agent += tumour.uptake * peak
+    if dice.chance(0.3):
         # The agent leaks a little into what surrounds the rim.
-        maps.agent += dice.uniform(0.0, 0.12) * peak * solid
+        maps.agent += dice.uniform(0.0, 0.06) * peak * solid
 
 
 def _bystanders(dice: Dice, grid: Grid, anatomy: Anatomy, maps: Maps) -> None:
@@ -288,7 +294,7 @@ def _bystanders(dice: Dice, grid: Grid, anatomy: Anatomy, maps: Maps) -> None:
         maps.log_t2 -= veins * dice.uniform(0.2, 1.2)
     dura = surface * torch.sigmoid((dice.field(grid, 25.0) - dice.uniform(0.3, 1.6)) / 0.3)
     maps.fluid *= 1 - 0.6 * dura
-    maps.agent += dura * dice.log_uniform(0.03, 0.5)
+    maps.agent += dura * dice.log_uniform(0.02, 0.35)
     # Choroid plexus: knots in the ventricles.
     plexus = anatomy.ventricles * torch.sigmoid(
         (dice.field(grid, 7.0) - dice.uniform(0.4, 1.2)) / 0.2

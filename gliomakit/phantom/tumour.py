@@ -48,6 +48,7 @@ class Tumour:
 
     code:      uint8, 1 edema, 2 core, 3 enhancing (MSD's numbers).
     edema, core, enhancing, necrosis: shares in [0, 1] of each voxel; edema fades at its border.
+    uptake:    contrast agent in the enhancing tumour, of the exam's peak: uneven, 1 or so.
     """
 
     kind: str
@@ -56,15 +57,16 @@ class Tumour:
     core: torch.Tensor
     enhancing: torch.Tensor
     necrosis: torch.Tensor
+    uptake: torch.Tensor
 
 
 def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     """Grow a tumour in a head, on a grid of 3 mm."""
     coarse, anatomy = low_resolution(head, grid)
-    kind = str(dice.rng.choice(KINDS, p=[0.40, 0.18, 0.18, 0.24]))
+    kind = str(dice.rng.choice(KINDS, p=[0.42, 0.18, 0.17, 0.23]))
     volume = dice.log_uniform(5.0, 250.0) * 1000
-    if dice.chance(0.65):
-        volume = max(volume, dice.uniform(50.0, 250.0) * 1000)
+    if dice.chance(0.55):
+        volume = max(volume, dice.uniform(40.0, 250.0) * 1000)
     share = dice.uniform(0.3, 0.98) if kind == "low_grade" else dice.log_uniform(0.06, 0.98)
     if dice.chance(0.5):
         share = max(share, dice.uniform(0.25, 0.9))
@@ -140,18 +142,21 @@ def shape(dice: Dice, growth: Growth, grid: Grid, anatomy: Anatomy) -> Tumour:
     rough = 1 + dice.uniform(0.03, 0.4) * dice.field(grid, dice.uniform(6.0, 20.0), octaves=2)
     edema = torch.sigmoid(4 * (whole - 0.2 * fade) / fade) * rough.clamp(0.3, 1.4)
     # Cortex swells less than white matter does.
-    edema = edema * (1 - dice.uniform(0.0, 0.45) * anatomy.grey) * dice.uniform(0.7, 1.0)
+    edema = edema * (1 - dice.uniform(0.0, 0.35) * anatomy.grey) * dice.uniform(0.85, 1.0)
     edema = (edema * (1 - 0.75 * anatomy.csf) * brain).clamp(0, 1.2) * (whole > -2 * fade)
 
     code = torch.zeros(grid.shape, dtype=torch.uint8, device=brain.device)
     code[whole > 0] = 1
     code[core_share > 0.5] = 2
-    bright = (enhancing > 0.45) & (core_share > 0.5)
+    uneven = dice.uniform(0.4, 1.0) * dice.field(grid, dice.uniform(5.0, 16.0), octaves=2)
+    uptake = enhancing**2 * uneven.exp()
+    # Outlined is what is seen to enhance, not what could have.
+    bright = (uptake > 0.25) & (core_share > 0.5)
     if bright.sum() * grid.spacing**3 < SMALLEST_ET:
-        enhancing = torch.zeros_like(enhancing)  # nobody outlines a speck
+        enhancing, uptake = torch.zeros_like(enhancing), torch.zeros_like(uptake)  # a speck
     else:
         code[bright] = 3
-    return Tumour(growth.kind, code, edema, core_share, enhancing, necrosis)
+    return Tumour(growth.kind, code, edema, core_share, enhancing, necrosis, uptake)
 
 
 def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
@@ -161,10 +166,10 @@ def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
         return torch.zeros_like(core)
     patches = dice.field(grid, dice.log_uniform(5.0, 20.0), octaves=2)
     if kind == "solid":
-        return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.2)
+        return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.12)
     if kind == "patchy":
-        return torch.sigmoid((patches - dice.uniform(-0.2, 1.0)) / 0.2)
-    outer = dice.uniform(0.0, 1.0) if dice.chance(0.75) else dice.uniform(0.0, 5.0)
+        return torch.sigmoid((patches - dice.uniform(-0.2, 1.0)) / 0.12)
+    outer = dice.uniform(0.0, 1.0) if dice.chance(0.85) else dice.uniform(0.0, 5.0)
     thick = dice.log_uniform(2.2, 13.0) * torch.exp(0.4 * dice.field(grid, 16.0, octaves=2))
     shell = torch.sigmoid((core - outer + 0.5) / soft) * torch.sigmoid(
         (outer + thick - core) / soft

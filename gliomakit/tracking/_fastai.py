@@ -1,0 +1,175 @@
+"""`NeptuneLog` for fastai: several fits in one run, and nothing in the way of the learner."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from fastai.callback.core import Callback
+
+from .callbacks import peak_memory
+
+
+def _harmless(method: Callable) -> Callable:
+    """What fails in here is said once; training goes on."""
+
+    @functools.wraps(method)
+    def guarded(self: NeptuneLog) -> None:
+        if self.tracked is None:
+            return
+        try:
+            method(self)
+        except Exception as error:
+            if not self.said:
+                self.said = True
+                warnings.warn(
+                    f"NeptuneLog failed in {method.__name__} ({type(error).__name__}: {error}); "
+                    "training goes on, and this is not said again",
+                    stacklevel=2,
+                )
+
+    return guarded
+
+
+class NeptuneLog(Callback):
+    """Log fastai's training to a run of `start_run`.
+
+    run:     is not stopped: several fits, and fine_tune's two phases, go on in it with one count of
+             steps; "fit/number" and "fit/phase" say which. In what is pickled (`export`) there is
+             no run: a loaded learner logs nothing.
+    figures: a figure of predictions every so many epochs; 0 for none.
+
+    Logged are loss and rate of every step (the rates that the optimiser had, of the last group),
+    the recorder's values of every epoch by their names, hyper-parameters, the batch's shape, how
+    many items of which digest, seconds, memory, device. `lr_find`, `validate` and `get_preds` are
+    no training and leave nothing behind, but for "lr_find/…", how often it was called. A fit that
+    another one follows without having ended has failed, and is marked so.
+    """
+
+    order = 60  # after the recorder, whose values it takes
+    remove_on_fetch = True
+
+    def __init__(self, run, figures: int = 0):
+        super().__init__()
+        self.tracked, self.figures = run, figures
+        self.fits = self.steps = self.epochs = 0
+        self.open = self.said = False
+        self.waiting: list[tuple[int, torch.Tensor, float]] = []
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"tracked": None, "learn": None, "waiting": []}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def finding(self) -> bool:
+        """`lr_find` is at work."""
+        return hasattr(self.learn, "lr_finder")
+
+    @_harmless
+    def before_train(self) -> None:
+        if self.finding or self.open and self.learn.epoch > 0:
+            return
+        if self.open:
+            self.tracked[f"fit/{self.fits}/state"] = "failed"
+        self._begin()
+
+    def _begin(self) -> None:
+        learn = self.learn
+        self.fits, self.open, self.begun = self.fits + 1, True, time.monotonic()
+        here = self.tracked[f"fit/{self.fits}"]
+        frozen = sum(not p.requires_grad for p in learn.model.parameters())
+        here["state"] = "running"
+        here["epochs"] = learn.n_epoch
+        here["first_step"] = self.steps
+        here["phase"] = "frozen" if frozen else "unfrozen"
+        here["device"] = str(next(learn.model.parameters()).device)
+        self.tracked["parameters"] = {
+            "architecture": getattr(learn, "arch", type(learn.model)).__name__,
+            "loss": type(learn.loss_func).__name__,
+            "optimiser": type(learn.opt).__name__,
+            "weight_decay": learn.opt.hypers[-1].get("wd"),
+            "batch_size": learn.dls.bs,
+            "parameters": sum(p.numel() for p in learn.model.parameters()),
+            "torch": torch.__version__,
+        }
+        for kind, dl in zip(("training", "validation"), learn.dls, strict=False):
+            names = [str(getattr(item, "name", item)) for item in getattr(dl, "items", [])]
+            text = "\n".join(names).encode()
+            self.tracked[f"data/{kind}"] = {
+                "items": len(names),
+                "digest": hashlib.sha256(text).hexdigest()[:16],
+            }
+        self.tracked.wait()
+
+    @_harmless
+    def after_batch(self) -> None:
+        if not self.learn.training or self.finding or not self.open:
+            return
+        # Asked for at the epoch's end: asking a GPU now would wait for it.
+        loss = self.learn.loss.detach()
+        self.waiting.append((self.steps, loss, float(self.learn.opt.hypers[-1]["lr"])))
+        self.steps += 1
+
+    @_harmless
+    def after_epoch(self) -> None:
+        if self.finding or not self.open or not self.waiting:
+            return
+        self._write_steps()
+        recorder = self.learn.recorder
+        for name, value in zip(recorder.metric_names, recorder.log, strict=False):
+            if name in ("epoch", "time"):
+                continue
+            kind, rest = name.split("_", 1) if name.startswith(("train_", "valid_")) else ("", name)
+            path = f"metrics/{kind or 'valid'}/{'epoch_' if kind == 'train' else ''}{rest}"
+            self.tracked[path].append(value, step=self.steps)
+        self.epochs += 1
+        if self.figures and self.epochs % self.figures == 0:
+            self._figure()
+        self.tracked["fit/epochs"] = self.epochs
+        self.tracked.wait()
+
+    def _write_steps(self) -> None:
+        losses = torch.stack([loss for _, loss, _ in self.waiting]).cpu().tolist()
+        train = self.tracked["metrics/train"]
+        for loss, (step, _, rate) in zip(losses, self.waiting, strict=True):
+            train["loss"].append(loss, step=step)
+            train["rate"].append(rate, step=step)
+        self.waiting = []
+
+    def _figure(self) -> None:
+        import matplotlib.pyplot as plt
+
+        self.learn.show_results(max_n=4)
+        self.tracked["pictures/predictions"].append(plt.gcf(), step=self.steps)
+        plt.close()
+
+    @_harmless
+    def after_cancel_fit(self) -> None:
+        if self.open:
+            self.tracked[f"fit/{self.fits}/cancelled"] = True
+
+    @_harmless
+    def after_fit(self) -> None:
+        if self.finding:
+            known = getattr(self, "found", 0)
+            self.found = known + 1
+            self.tracked["lr_find/calls"] = self.found
+            return
+        if not self.open:
+            return
+        if self.waiting:
+            self._write_steps()
+        self.open = False
+        here = self.tracked[f"fit/{self.fits}"]
+        here["state"] = "finished"
+        here["seconds"] = round(time.monotonic() - self.begun, 1)
+        here["last_step"] = self.steps
+        self.tracked["fit/number"] = self.fits
+        self.tracked["fit/peak_memory_mib"] = peak_memory()
+        self.tracked.wait()

@@ -1,0 +1,171 @@
+"""What a training leaves in a run: `FitLog` for `gliomakit.fit`, `NeptuneLog` for fastai."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gliomakit import Fit, fit
+from gliomakit.slices import import_torchvision
+from gliomakit.tracking import read_runs, start_run
+from gliomakit.tracking.callbacks import FitLog, NeptuneLog, described
+from tests.test_training import TINY, prepared
+
+
+def only(folder):
+    (record,) = read_runs(folder)
+    return record
+
+
+def test_fit_leaves_what_it_did(tmp_path):
+    training, validation = [prepared(0), prepared(1)], [prepared(2)]
+    with start_run("fit", tmp_path / "runs") as run:
+        fitted = fit(
+            training,
+            validation,
+            Fit(**TINY, validate_every=2),
+            callback=FitLog(run, training, validation),
+            device="cpu",
+        )
+    record = only(tmp_path / "runs")
+    assert not record.problems
+    rows = [row for row in fitted.history if "loss" in row]
+    loss, rate = record.series["metrics/train/loss"], record.series["metrics/train/rate"]
+    assert loss.steps == rate.steps == [1, 2, 3, 4]
+    assert loss.values == [row["loss"] for row in rows]
+    assert rate.values == [row["rate"] for row in rows]
+    dice = record.series["metrics/valid/dice_mean"]
+    assert dice.steps == [2, 4]
+    assert dice.values[-1] == pytest.approx(fitted.dice["mean"], abs=1e-6)
+    assert record.fields["parameters/steps"] == 4 and record.fields["parameters/patch"] == 16
+    assert record.fields["data/training/cases"] == 2
+    assert record.fields["data/validation/names"] == '["case2"]'
+    assert record.fields["fit/last_step"] == 4 and record.fields["fit/skipped"] == 0
+    assert record.fields["fit/peak_memory_mib"] > 0
+
+
+def test_a_step_that_was_left_out_is_an_event(tmp_path):
+    with start_run("fit", tmp_path) as run:
+        log = FitLog(run)
+        log("step", step=1, loss=None, rate=0.1, gradient=None, seconds=0.1)
+        log("step", step=2, loss=0.5, rate=0.1, gradient=1.0, seconds=0.2)
+    record = only(tmp_path)
+    np.testing.assert_array_equal(record.series["metrics/train/loss"].values, [np.nan, 0.5])
+    assert record.series["metrics/train/gradient"].steps == [2]
+
+
+def test_the_digest_of_cases_notices_other_cases():
+    one, two, other = prepared(0), prepared(0), replace(prepared(1), name="case0")
+    assert described([one]) == described([two])
+    assert described([one])["digest"] != described([other])["digest"]
+
+
+# --- fastai ---------------------------------------------------------------------------------------
+
+import_torchvision()
+fastai = pytest.importorskip("fastai.basics")
+pytest.importorskip("fastai.callback.all")  # fit_one_cycle, lr_find, no_bar come with it
+
+
+@pytest.fixture
+def learn(tmp_path):
+    from fastai.data.core import Datasets
+    from fastai.learner import Learner
+    from fastai.metrics import mae
+
+    xs = torch.from_numpy(np.random.default_rng(0).standard_normal((32, 4)).astype(np.float32))
+    ys = (xs.sum(1, keepdim=True) > 0).float()
+    splits = [list(range(24)), list(range(24, 32))]
+    pairs = Datasets(range(32), [[xs.__getitem__], [ys.__getitem__]], splits=splits)
+    learner = Learner(
+        pairs.dataloaders(bs=8, num_workers=0, drop_last=True),
+        torch.nn.Linear(4, 1),
+        loss_func=torch.nn.BCEWithLogitsLoss(),
+        metrics=mae,
+        path=tmp_path,
+    )
+    with learner.no_bar(), learner.no_logging():
+        yield learner
+
+
+def test_fits_go_on_in_one_count_of_steps(learn, tmp_path):
+    with start_run("two fits", tmp_path / "runs") as run:
+        log = NeptuneLog(run)
+        learn.add_cb(log)
+        learn.fit_one_cycle(2, 1e-2)
+        first = list(learn.recorder.lrs)
+        last_valid = learn.recorder.values[-1][1]
+        learn.lr_find(num_it=6, show_plot=False)
+        learn.validate()
+        learn.get_preds()
+        learn.fit(1, 1e-3)
+    record = only(tmp_path / "runs")
+    train = record.series["metrics/train/loss"]
+    assert train.steps == list(range(9)), "3 batches an epoch, 3 epochs; lr_find is no training"
+    rates = record.series["metrics/train/rate"].values
+    assert rates[:6] == pytest.approx(first) and rates[6:] == [1e-3] * 3
+    valid = record.series["metrics/valid/loss"]
+    assert valid.steps == [3, 6, 9] and valid.values[1] == pytest.approx(last_valid)
+    assert record.series["metrics/valid/mae"].steps == [3, 6, 9]
+    assert record.fields["fit/number"] == 2 and record.fields["lr_find/calls"] == 1
+    assert record.fields["fit/1/state"] == record.fields["fit/2/state"] == "finished"
+    assert record.fields["data/training/items"] == 24
+    assert not record.events and not record.problems
+
+
+def test_a_learner_with_the_log_can_be_exported_and_loaded(learn, tmp_path):
+    from fastai.learner import load_learner
+
+    with start_run("export", tmp_path / "runs") as run:
+        learn.add_cb(NeptuneLog(run))
+        learn.fit(1, 1e-3)
+        learn.export(tmp_path / "learner.pkl")
+        learn.fit(1, 1e-3)
+    assert only(tmp_path / "runs").fields["fit/number"] == 2, "still whole after export"
+    loaded = load_learner(tmp_path / "learner.pkl")
+    (log,) = [cb for cb in loaded.cbs if isinstance(cb, NeptuneLog)]
+    assert log.tracked is None
+
+
+def test_fine_tune_and_saving_models(learn, tmp_path):
+    from fastai.callback.tracker import SaveModelCallback
+
+    with start_run("tune", tmp_path / "runs") as run:
+        learn.fine_tune(1, 1e-3, cbs=[NeptuneLog(run), SaveModelCallback()])
+    record = only(tmp_path / "runs")
+    # Given to one call, the callback is gone after fine_tune's first phase, as fastai has it.
+    assert record.fields["fit/1/state"] == "finished"
+
+
+def test_a_fit_that_crashed_does_not_mix_into_the_next(learn, tmp_path):
+    class Crash(fastai.Callback):
+        def after_batch(self):
+            if self.training and self.iter == 1:
+                raise ValueError("on purpose")
+
+    with start_run("crash", tmp_path / "runs") as run:
+        learn.add_cb(NeptuneLog(run))
+        with pytest.raises(ValueError, match="on purpose"):
+            learn.fit(1, 1e-3, cbs=Crash())
+        learn.fit(1, 1e-3)
+    record = only(tmp_path / "runs")
+    assert record.fields["fit/1/state"] == "failed"
+    assert record.fields["fit/2/state"] == "finished"
+
+
+def test_what_fails_in_the_log_does_not_stop_the_training(learn, tmp_path):
+    class Broken:
+        def __getitem__(self, path):
+            raise RuntimeError("no run")
+
+        def __setitem__(self, path, value):
+            raise RuntimeError("no run")
+
+        def wait(self):
+            raise RuntimeError("no run")
+
+    learn.add_cb(NeptuneLog(Broken()))
+    with pytest.warns(UserWarning, match="NeptuneLog failed in before_train") as said:
+        learn.fit(2, 1e-3)
+    assert len([w for w in said if "NeptuneLog" in str(w.message)]) == 1
