@@ -98,10 +98,11 @@ def match(predictions: Iterable[LabelFile], references: Iterable[LabelFile]) -> 
 
     >>> a, b = LabelFile("A", Path("A.nii")), LabelFile("a_seg", Path("a_seg.nii"))
     >>> c = LabelFile("C", Path("C.nii"))
-    >>> match([a], [b, c])
-    Pairing(pairs=[(LabelFile(name='A', path=PosixPath('A.nii')),
-    LabelFile(name='a_seg', path=PosixPath('a_seg.nii')))],
-    without_prediction=[LabelFile(name='C', path=PosixPath('C.nii'))], without_reference=[])
+    >>> found = match([a], [b, c])
+    >>> [(one.name, other.name) for one, other in found.pairs]
+    [('A', 'a_seg')]
+    >>> [file.name for file in found.without_prediction], found.without_reference
+    (['C'], [])
     """
     mine, theirs = _by_key(predictions), _by_key(references)
     if len(mine) == len(theirs) == 1:

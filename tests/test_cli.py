@@ -309,7 +309,7 @@ def fits(monkeypatch):
 
     calls = []
 
-    def fit(head, tail, settings, out, device, resume, progress):
+    def fit(head, tail, settings, out, device, resume, progress, callback):
         calls.append((head, tail, settings, out, device, resume))
         return training.Fitted(None, [{"step": 1, "dice_wt": 0.5, "dice_mean": 0.5}], skipped=0)
 

@@ -11,7 +11,7 @@ FLAGS = (
 ).split()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open an event loop runs, which others cannot use
 def browser():
     """Debian's or the user's own: Playwright's is a download that many networks refuse.
 

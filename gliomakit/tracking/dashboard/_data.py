@@ -64,7 +64,7 @@ def thin(
     lose. Values that are no numbers are gaps: they stay too, as far as there is room.
 
     >>> thin([0, 1, 2, 3, 4, 5, 6, 7], [0, 9, 0, 0, 0, 0, -5, 1], most=6)
-    ([0, 1, 6, 7], [0, 9, -5, 1])
+    ([0, 1, 2, 4, 6, 7], [0, 9, 0, 0, -5, 1])
     """
     n = len(steps)
     if n <= most:
