@@ -151,6 +151,7 @@ def test_a_fit_that_crashed_does_not_mix_into_the_next(learn, tmp_path):
         learn.fit(1, 1e-3)
     record = only(tmp_path / "runs")
     assert record.fields["fit/1/state"] == "failed"
+    assert record.fields["fit/1/last_step"] == record.fields["fit/2/first_step"] == 1
     assert record.fields["fit/2/state"] == "finished"
 
 

@@ -44,9 +44,9 @@ class NeptuneLog(Callback):
     figures: a figure of predictions every so many epochs; 0 for none.
 
     Logged are loss and rate of every step (the rates that the optimiser had, of the last group),
-    the recorder's values of every epoch by their names, hyper-parameters, the batch's shape, how
-    many items of which digest, seconds, memory, device. `lr_find`, `validate` and `get_preds` are
-    no training and leave nothing behind, but for "lr_find/…", how often it was called. A fit that
+    the recorder's values of every epoch by their names, hyper-parameters, batch size, how many
+    items and a digest of their names, seconds, memory, device. `lr_find`, `validate` and
+    `get_preds` are no training and leave nothing behind, but for "lr_find/calls". A fit that
     another one follows without having ended has failed, and is marked so.
     """
 
@@ -76,7 +76,10 @@ class NeptuneLog(Callback):
         if self.finding or self.open and self.learn.epoch > 0:
             return
         if self.open:
+            if self.waiting:
+                self._write_steps()
             self.tracked[f"fit/{self.fits}/state"] = "failed"
+            self.tracked[f"fit/{self.fits}/last_step"] = self.steps
         self._begin()
 
     def _begin(self) -> None:
