@@ -108,8 +108,8 @@ class Learner:
             image = image[:, s.indices]
         return image.to(memory_format=self.layout), target
 
-    def dice(self, case: Prepared) -> dict[str, float]:
-        """Dice of every region of a whole volume, by the averaged weights."""
+    def find(self, case: Prepared) -> np.ndarray:
+        """The regions of a whole volume, bool (regions, x, y, z), by the averaged weights."""
         s = self.settings
         probability = sliding_window(
             self.average,
@@ -124,11 +124,12 @@ class Learner:
         if s.output == "classes":
             # A region is its own class and all classes further in.
             probability = probability[1:].flip(0).cumsum(0).flip(0)
-        found = (probability > 0.5).numpy()
-        return {
-            region: dice(counts(found[i], case.regions >= LEVELS[region]))
-            for i, region in enumerate(s.regions)
-        }
+        return (probability > 0.5).numpy()
+
+    def dice(self, case: Prepared) -> dict[str, float]:
+        """Dice of every region of a whole volume, by the averaged weights."""
+        found = zip(self.settings.regions, self.find(case), strict=True)
+        return {name: dice(counts(mask, case.regions >= LEVELS[name])) for name, mask in found}
 
     def model(self) -> Model:
         """The averaged weights as a model, on the CPU."""

@@ -83,8 +83,9 @@ def fit(
     progress: a bar with loss and Dice on stderr, where that is a terminal.
     callback: called as ``callback(event, **info)``: "start" (settings, steps, step, device,
               precision, parameters, network, out), "step" (a row of the history), "validation"
-              (likewise), "checkpoint" (step, path), "end" (step, model, history, skipped). If it
-              raises, that is said once and training goes on.
+              (likewise; and cases, each one's Dice, and find, from a case to its regions),
+              "checkpoint" (step, path), "end" (step, model, history, skipped). If it raises, that
+              is said once and training goes on.
 
     A step whose gradient is not finite changes nothing and is counted; `PATIENCE` of them in a row
     end the run with an error, and the last checkpoint stays. Ctrl-C lets the step end, writes a
@@ -220,17 +221,19 @@ class _Run:
         return any(row["step"] == self.step and "dice_mean" in row for row in self.history)
 
     def _validate(self) -> None:
-        scores = []
+        cases = {}
         for case in self.validation[:1] if _smoke() else self.validation:
             self.ctrl_c.stop_if_asked()
-            scores.append(self.learner.dice(case))
-        means = {r: float(np.mean([one[r] for one in scores])) for r in self.settings.regions}
+            cases[case.name] = self.learner.dice(case)
+        means = {
+            r: float(np.mean([one[r] for one in cases.values()])) for r in self.settings.regions
+        }
         means["mean"] = float(np.mean(list(means.values())))
         row: Row = {"step": self.step}
         row |= {f"dice_{name}": round(value, 6) for name, value in means.items()}
         row["seconds"] = self._seconds()
         self.record.add(row)
-        self.tell("validation", **row)
+        self.tell("validation", **row, cases=cases, find=self.learner.find)
         self._show()
 
     def _write_settings(self) -> None:

@@ -1,5 +1,6 @@
 """What a training leaves in a run: `FitLog` for `gliomakit.fit`, `NeptuneLog` for fastai."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +62,22 @@ def test_the_digest_of_cases_notices_other_cases():
     assert described([one])["digest"] != described([other])["digest"]
 
 
+def test_pictures_and_the_table_of_cases(tmp_path):
+    training, validation = [prepared(0)], [prepared(1), prepared(2)]
+    with start_run("fit", tmp_path / "runs") as run:
+        settings = Fit(**TINY, validate_every=1, regions=("wt", "et"))
+        log = FitLog(run, training, validation, figures=3)
+        fitted = fit(training, validation, settings, callback=log, device="cpu")
+    record = only(tmp_path / "runs")
+    steps = [step for step, _, png in record.images["pictures/validation"] if png[1:4] == b"PNG"]
+    assert steps == [1, 4]
+    path = record.files["tables/validation"]
+    rows = list(csv.DictReader(path.open()))
+    assert path.suffix == ".csv" and [row["case"] for row in rows] == ["case1", "case2"]
+    mean = np.mean([float(row["wt"]) for row in rows])
+    assert mean == pytest.approx(fitted.dice["wt"], abs=1e-6) and "tc" not in rows[0]
+
+
 # --- fastai ---------------------------------------------------------------------------------------
 
 import_torchvision()
@@ -114,6 +131,27 @@ def test_fits_go_on_in_one_count_of_steps(learn, tmp_path):
     assert not record.events and not record.problems
 
 
+def test_the_digest_of_files_notices_another_content(tmp_path):
+    from gliomakit.tracking._fastai import digest
+
+    (tmp_path / "a.tif").write_bytes(b"one")
+    before = digest([tmp_path / "a.tif"])
+    assert digest([tmp_path / "a.tif"]) == before
+    (tmp_path / "a.tif").write_bytes(b"two")
+    assert digest([tmp_path / "a.tif"]) != before
+    assert digest([np.zeros(3)]) != digest([np.ones(3)])
+
+
+def test_figures_that_cannot_be_drawn_are_said_once(learn, tmp_path):
+    with start_run("figures", tmp_path / "runs") as run:
+        learn.add_cb(NeptuneLog(run, figures=1))
+        with pytest.warns(UserWarning, match="NeptuneLog failed in after_epoch") as said:
+            learn.fit(2, 1e-3)
+    assert len([w for w in said if "NeptuneLog" in str(w.message)]) == 1
+    record = only(tmp_path / "runs")
+    assert record.fields["fit/epochs"] == 2 and len(record.series["metrics/valid/mae"].steps) == 2
+
+
 def test_a_learner_with_the_log_can_be_exported_and_loaded(learn, tmp_path):
     from fastai.learner import load_learner
 
@@ -131,11 +169,18 @@ def test_a_learner_with_the_log_can_be_exported_and_loaded(learn, tmp_path):
 def test_fine_tune_and_saving_models(learn, tmp_path):
     from fastai.callback.tracker import SaveModelCallback
 
+    learn.model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
+    learn.splitter = lambda model: [list(one.parameters()) for one in model]
     with start_run("tune", tmp_path / "runs") as run:
-        learn.fine_tune(1, 1e-3, cbs=[NeptuneLog(run), SaveModelCallback()])
+        learn.add_cb(NeptuneLog(run))
+        learn.fine_tune(2, 1e-3, freeze_epochs=1, cbs=SaveModelCallback(monitor="mae"))
     record = only(tmp_path / "runs")
-    # Given to one call, the callback is gone after fine_tune's first phase, as fastai has it.
-    assert record.fields["fit/1/state"] == "finished"
+    assert [record.fields[f"fit/{n}/phase"] for n in (1, 2)] == ["frozen", "unfrozen"]
+    assert [record.fields[f"fit/{n}/state"] for n in (1, 2)] == ["finished"] * 2
+    assert record.series["metrics/train/loss"].steps == list(range(9)), "one count of steps"
+    assert record.series["metrics/valid/mae"].steps == [3, 6, 9]
+    rates = record.series["metrics/train/rate"].values
+    assert rates[3:] == pytest.approx(learn.recorder.lrs), "the rates that were used"
 
 
 def test_a_fit_that_crashed_does_not_mix_into_the_next(learn, tmp_path):

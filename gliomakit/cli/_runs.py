@@ -28,11 +28,19 @@ def dashboard(
             "--open/--no-open", help="Open it in a browser (default: if this is a terminal)."
         ),
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="A page that is alive, on 127.0.0.1, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of --serve (default: 8866, or the next).")
+    ] = None,
 ) -> None:
     """Show the runs of a folder: a page that needs no network, mails and prints.
 
     The page holds a table of all runs, curves, runs side by side, parameters against a score, and
-    pictures. It is written from Neptune's own files, also while runs are being written.
+    pictures. It is written from Neptune's own files, also while runs are being written. With
+    --serve nothing is written: the notebooks' panel is shown in the browser, and reads runs again
+    while they train.
     """
     from ..tracking import read_runs
     from ..tracking.dashboard import write_page
@@ -42,6 +50,12 @@ def dashboard(
         raise GliomakitError(
             "no run lies here", where=runs, todo="log one with gliomakit.tracking.start_run"
         )
+    if serve:
+        from ..tracking.dashboard.served import serve as start
+
+        remark(f"{len(records)} runs; Ctrl-C ends")
+        start(runs, port, sys.stdout.isatty() if show is None else show, say=say)
+        return
     page = write_page(records, out or runs / PAGE)
     for record in records:
         if record.problems:

@@ -6,7 +6,8 @@ import functools
 import hashlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
 from fastai.callback.core import Callback
@@ -35,17 +36,37 @@ def _harmless(method: Callable) -> Callable:
     return guarded
 
 
+def digest(items: Iterable[object]) -> str:
+    """What tells two sets of items apart: names and contents of files, the values of others.
+
+    Of each file its size and its first 64 KiB count: other images under old names are noticed.
+
+    >>> digest([1, 2]) == digest([1, 2]), digest([1, 2]) == digest([2, 1])
+    (True, False)
+    """
+    found = hashlib.sha256()
+    for item in items:
+        if isinstance(item, Path) and item.is_file():
+            with item.open("rb") as file:
+                found.update(f"{item.name} {item.stat().st_size}".encode() + file.read(2**16))
+        elif hasattr(item, "tobytes"):
+            found.update(str(getattr(item, "shape", "")).encode() + item.tobytes())
+        else:
+            found.update(repr(item).encode() + b"\n")
+    return found.hexdigest()[:16]
+
+
 class NeptuneLog(Callback):
     """Log fastai's training to a run of `start_run`.
 
     run:     is not stopped: several fits, and fine_tune's two phases, go on in it with one count of
              steps; "fit/number" and "fit/phase" say which. In what is pickled (`export`) there is
              no run: a loaded learner logs nothing.
-    figures: a figure of predictions every so many epochs; 0 for none.
+    figures: a figure of predictions every so many epochs, where `show_results` works; 0 for none.
 
     Logged are loss and rate of every step (the rates that the optimiser had, of the last group),
     the recorder's values of every epoch by their names, hyper-parameters, batch size, how many
-    items and a digest of their names, seconds, memory, device. `lr_find`, `validate` and
+    items and a digest of what they hold, seconds, memory, device. `lr_find`, `validate` and
     `get_preds` are no training and leave nothing behind, but for "lr_find/calls". A fit that
     another one follows without having ended has failed, and is marked so.
     """
@@ -53,7 +74,7 @@ class NeptuneLog(Callback):
     order = 60  # after the recorder, whose values it takes
     remove_on_fetch = True
 
-    def __init__(self, run, figures: int = 0):
+    def __init__(self, run, figures: int = 5):
         super().__init__()
         self.tracked, self.figures = run, figures
         self.fits = self.steps = self.epochs = 0
@@ -102,12 +123,8 @@ class NeptuneLog(Callback):
             "torch": torch.__version__,
         }
         for kind, dl in zip(("training", "validation"), learn.dls, strict=False):
-            names = [str(getattr(item, "name", item)) for item in getattr(dl, "items", [])]
-            text = "\n".join(names).encode()
-            self.tracked[f"data/{kind}"] = {
-                "items": len(names),
-                "digest": hashlib.sha256(text).hexdigest()[:16],
-            }
+            items = getattr(dl, "items", [])
+            self.tracked[f"data/{kind}"] = {"items": len(items), "digest": digest(items)}
         self.tracked.wait()
 
     @_harmless
@@ -132,10 +149,11 @@ class NeptuneLog(Callback):
             path = f"metrics/{kind or 'valid'}/{'epoch_' if kind == 'train' else ''}{rest}"
             self.tracked[path].append(value, step=self.steps)
         self.epochs += 1
-        if self.figures and self.epochs % self.figures == 0:
-            self._figure()
         self.tracked["fit/epochs"] = self.epochs
         self.tracked.wait()
+        if self.figures and self.epochs % self.figures == 0:
+            self._figure()
+            self.tracked.wait()
 
     def _write_steps(self) -> None:
         losses = torch.stack([loss for _, loss, _ in self.waiting]).cpu().tolist()

@@ -54,8 +54,10 @@ class Keeping:
     def log(self, value: object, *, step: float | None = None, **more: object) -> None:
         self.append(value, step=step, **more)
 
-    def upload(self, value: object, *, wait: bool = False, **_: object) -> None:
-        self._keeper.upload(self._path, value)
+    def upload(
+        self, value: object, *, extension: str | None = None, wait: bool = False, **_: object
+    ) -> None:
+        self._keeper.upload(self._path, value, extension)
         self._wait(wait)
 
     def add(self, values: str | Iterable[str], *, wait: bool = False) -> None:

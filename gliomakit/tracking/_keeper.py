@@ -111,8 +111,9 @@ class Keeper:
         text = json.dumps({"path": path, "value": str(value), "step": step})
         self._do(EVENTS, "strings", self.store.append, EVENTS, text, step, timestamp)
 
-    def upload(self, path: str, value: object) -> None:
+    def upload(self, path: str, value: object, extension: str | None = None) -> None:
         """A file by its content: a path, bytes, text, or something that can be drawn."""
+        named = extension
         if (png := as_png(value)) is not None:
             content, extension = png, "png"
         elif isinstance(value, bytes):
@@ -123,7 +124,7 @@ class Keeper:
             content, extension = value.to_html().encode(), "html"
         else:
             content, extension = str(value).encode(), "txt"
-        self._do(path, "file", self.store.upload, path, content, extension)
+        self._do(path, "file", self.store.upload, path, content, named or extension)
 
     def add(self, path: str, values: str | Iterable[str]) -> None:
         """Words of a set, as tags are."""

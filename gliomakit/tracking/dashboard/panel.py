@@ -47,6 +47,7 @@ class Panel(widgets.VBox):
         self.step = widgets.IntSlider(description="Picture", min=0, max=0)
         self.again = widgets.Button(description="Read again", icon="refresh")
         self._rows = widgets.VBox(layout=widgets.Layout(max_height="280px", overflow="auto"))
+        self._tick = widgets.Layout(width="30px", min_width="30px")
         self._places = {
             name: widgets.HTML() if name == "sides" else widgets.Image(format="png")
             for name in ("curves", "sides", "parallel", "picture")
@@ -64,6 +65,7 @@ class Panel(widgets.VBox):
         for number, title in enumerate(("Curves", "Side by side", "Parameters", "Pictures")):
             tabs.set_title(number, title)
         head = widgets.HBox([self.filter, self.sort, self.descending, self.again])
+        head.layout.flex_flow = "row wrap"
         super().__init__([head, self.columns, self._rows, tabs])
         for control in (self.filter, self.sort, self.descending, self.columns):
             control.observe(lambda _: self._list(), "value")
@@ -97,7 +99,7 @@ class Panel(widgets.VBox):
             if record.id not in known:
                 late = number >= len(self.records) - SHOWN_AT_FIRST
                 box = widgets.Checkbox(value=late if first else True, indent=False)
-                box.layout.width = "30px"
+                box.layout = self._tick
                 box.observe(lambda _: self._below(), "value")
                 self._boxes[record.id] = box
         self._options()
@@ -143,6 +145,8 @@ class Panel(widgets.VBox):
             table = table[[all(word in text for word in words) for text in texts]]
         if self.sort.value in table.columns and len(table):
             order = {"ascending": not self.descending.value, "kind": "stable"}
+            if self.descending.value:  # of equals the newest comes first
+                table = table.iloc[::-1]
             try:
                 table = table.sort_values(self.sort.value, **order)
             except TypeError:  # words among numbers
@@ -153,18 +157,14 @@ class Panel(widgets.VBox):
         columns = ["name", "state", "created", "seconds", *self.columns.value]
         shown = self.matching()
         numbers = {record.id: i for i, record in enumerate(self.records)}
-        lines = [_row(["", *(c.removeprefix("parameters/") for c in columns)], head=True)]
+        head = _line([c.removeprefix("parameters/").removeprefix("metrics/") for c in columns])
         self._rows.children = [
-            widgets.HTML(f"<table>{lines[0]}</table>"),
+            widgets.HBox([widgets.Label(layout=self._tick), widgets.HTML(head)]),
             *(
                 widgets.HBox(
                     [
                         self._boxes[index],
-                        widgets.HTML(
-                            "<table>"
-                            + _row([_said(row[c]) for c in columns], sign=_swatch(numbers[index]))
-                            + "</table>"
-                        ),
+                        widgets.HTML(_line([_said(row[c]) for c in columns], numbers[index])),
                     ]
                 )
                 for index, row in shown.iterrows()
@@ -246,13 +246,27 @@ def side_by_side(records: Sequence[Record], different: bool = True) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def _row(cells: Sequence[str], head: bool = False, marked: bool = False, sign: str = "") -> str:
-    """A row of a table; cells are text that users typed, `sign` is markup of ours."""
+def _line(cells: Sequence[str], number: int | None = None) -> str:
+    """A run's line, or the heads of its columns: cells of one width, so that they align."""
+    weight = "600" if number is None else "400"
+    each = "display:inline-block;width:110px;margin-right:12px;overflow:hidden;"
+    each += f"text-overflow:ellipsis;font-weight:{weight};vertical-align:bottom"
+    made = "".join(
+        f'<span style="{each}" title="{cell}">{cell}</span>' for cell in map(html.escape, cells)
+    )
+    sign = "" if number is None else _swatch(number)
+    swatch = f'<span style="display:inline-block;width:46px">{sign}</span>'
+    return f'<div style="white-space:nowrap">{swatch}{made}</div>'
+
+
+def _row(cells: Sequence[str], head: bool = False, marked: bool = False) -> str:
+    """A row of a table; cells are text that users typed."""
     tag = "th" if head else "td"
     style = "text-align:left;padding:2px 12px 2px 0;min-width:90px;"
     weight = "font-weight:600;" if marked else ""
-    shown = [sign, *map(html.escape, cells)] if sign else map(html.escape, cells)
-    made = "".join(f'<{tag} style="{style}{weight}">{cell}</{tag}>' for cell in shown)
+    made = "".join(
+        f'<{tag} style="{style}{weight}">{cell}</{tag}>' for cell in map(html.escape, cells)
+    )
     return f"<tr>{made}</tr>"
 
 
@@ -271,7 +285,7 @@ def _said(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d %H:%M}"
+        return f"{value:%m-%d %H:%M:%S}"
     return str(value)
 
 
