@@ -16,6 +16,7 @@ _WHERE = {
     "find_runs": "reader",
     "read_run": "reader",
     "read_runs": "reader",
+    "push": "_push",
     "export_csv": "tables",
     "runs_table": "tables",
     "series": "tables",

@@ -23,6 +23,9 @@ from ._keeper import EVENTS
 
 CUT_OFF, UNKNOWN = "cut off", "unknown"
 
+SENDING = ".sending"
+"""Copies of runs that `push` is sending, in the folder of the runs: no runs of their own."""
+
 FOLDER = re.compile(r"run__(?P<id>.+?)__(?P<pid>\d+)__\w+$")
 
 POINT = re.compile(
@@ -103,7 +106,7 @@ def find_runs(folder: str | Path) -> dict[str, list[Path]]:
         for name in sorted(below):
             if match := FOLDER.match(name):
                 found.setdefault(match["id"], []).append(Path(place) / name)
-        below[:] = [name for name in below if not FOLDER.match(name)]
+        below[:] = [name for name in below if not FOLDER.match(name) and name != SENDING]
     return found
 
 
