@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -354,3 +355,80 @@ def test_the_lessons_volume_is_the_packages(seed=0):
         mask = draw.random(draw.integers(1, 9, 3)) < draw.random()
         spacing = draw.uniform(0.3, 6, 3)
         assert volume_ml(mask, spacing) == pytest.approx(metrics.volume_ml(mask, spacing))
+
+
+# ---- lesson 10 -------------------------------------------------------------------------------
+
+
+def by_python_s_max(steps, values):
+    return steps[values.index(max(values))]
+
+
+def the_later_one(steps, values):
+    numbers = [(v, s) for s, v in zip(steps, values) if math.isfinite(v)]
+    return max(numbers)[1] if numbers else None
+
+
+def its_place(steps, values):
+    return values.index(max(values))
+
+
+def with_infinity(steps, values):
+    numbers = [(v, s) for s, v in zip(steps, values) if not math.isnan(v)]
+    return max(numbers, key=lambda one: one[0])[1] if numbers else None
+
+
+def none_if_any_is_missing(steps, values):
+    if not all(map(math.isfinite, values)):
+        return None
+    return by_python_s_max(steps, values)
+
+
+def zero_if_there_is_none(steps, values):
+    numbers = [(v, -s) for s, v in zip(steps, values) if math.isfinite(v)]
+    return -max(numbers)[1] if numbers else 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (by_python_s_max, "NaN"),
+        (the_later_one, "the earlier step"),
+        (its_place, "place in the list"),
+        (lambda steps, values: max(values), "highest value"),
+        (lambda steps, values: steps[-1], "last step"),
+        (with_infinity, "infinity"),
+        (none_if_any_is_missing, "leave out only"),
+        (zero_if_there_is_none, "return None"),
+        (lambda steps, values: the_later_one(steps, [max(v, 0) for v in values]), "earlier step"),
+    ],
+)
+def test_best_step_names_the_mistake(wrong, hint):
+    result = check("10.best", wrong)
+    assert result.status == "wrong" and hint in result.message, result
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda noted, used: used[0] != noted, "first and last"),
+        (lambda noted, used: used[-1] != noted, "first and last"),
+        (lambda noted, used: max(used) != noted, "within 5 %"),
+        (lambda noted, used: max(used) < 0.95 * noted, "too high as well"),
+        (lambda noted, used: max(used) > 1.05 * noted, "a fifth"),
+        (lambda noted, used: abs(max(used) - noted) > 0.05, "five times"),
+        (lambda noted, used: abs(max(used) - noted) > 0.0005, "5 % of the noted rate"),
+        (lambda noted, used: abs(sum(used) / len(used) - noted) > 0.05 * noted, "top of one-cycle"),
+        (lambda noted, used: max(used), "True or False"),
+    ],
+)
+def test_rate_differs_names_the_mistake(wrong, hint):
+    result = check("10.rate", wrong)
+    assert result.status == "wrong" and hint in result.message, result
+
+
+def test_lesson_10_s_functions_are_the_packages():
+    from gliomakit.tracking import tables
+
+    assert check("10.best", tables.best_step).passed
+    assert check("10.rate", tables.rate_differs).passed

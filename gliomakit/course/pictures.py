@@ -34,7 +34,38 @@ def start_here() -> Figure:
     return plots.compare(case, case.regions(), segment(case, weights.load()).regions)
 
 
-DRAWN: dict[str, Callable[[], Figure]] = {"00_start_here": start_here}
+def neptune_dashboards() -> Figure:
+    """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
+    from .. import Fit, fit, plots
+    from ..paths import prepared_folder
+    from ..phantom.prepared import prepared_phantoms
+
+    training = prepared_phantoms(prepared_folder(), range(10), spacing=4.0)
+    validation = prepared_phantoms(prepared_folder(), range(50, 53), spacing=4.0)
+    every = {"patch": 32, "base_filters": 4, "steps": 60, "validate_every": 20}
+    every |= {"alone": 0.0, "drop": 0.0}
+    runs = {
+        "steady": {"rate": 3e-3},
+        "careful": {"rate": 3e-4},
+        "hot": {"rate": 3e-1},
+        "copied": {"rate": 2e-3},
+        "wide": {"rate": 3e-3, "base_filters": 6},
+    }
+    names = {"loss": "loss", "rate": "learning rate", "dice_mean": "validation, mean Dice"}
+    curves = {}
+    for run, differs in runs.items():
+        rows = fit(training, validation, Fit(**(every | differs)), progress=False).history
+        curves[run] = {
+            shown: ([r["step"] for r in rows if name in r], [r[name] for r in rows if name in r])
+            for name, shown in names.items()
+        }
+    return plots.curves(curves, smooth=0.8)
+
+
+DRAWN: dict[str, Callable[[], Figure]] = {
+    "00_start_here": start_here,
+    "10_neptune_dashboards": neptune_dashboards,
+}
 """Name of the picture -> what draws it."""
 
 

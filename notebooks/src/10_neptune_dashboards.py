@@ -47,7 +47,7 @@ from pathlib import Path
 from gliomakit import Fit, fit, plots
 from gliomakit.course import choose_size, emit
 from gliomakit.course.exercises import check, use
-from gliomakit.paths import cache_folder
+from gliomakit.paths import prepared_folder
 from gliomakit.phantom.prepared import prepared_phantoms
 from gliomakit.tracking import read_run, read_runs, runs_table, series, start_run
 from gliomakit.tracking.callbacks import FitLog
@@ -161,9 +161,8 @@ print("best step:", best_step(found.steps, found.values))
 EACH = {"patch": 32, "batch": 2, "base_filters": 4, "validate_every": 20, "alone": 0.0, "drop": 0.0}
 STEPS = 60 if SIZE == "laptop" else 400  # try more, if you have the time
 
-cache = cache_folder() / "lesson10"
-training = prepared_phantoms(cache, range(10), spacing=4.0)
-validation = prepared_phantoms(cache, range(50, 53), spacing=4.0)
+training = prepared_phantoms(prepared_folder(), range(10), spacing=4.0)
+validation = prepared_phantoms(prepared_folder(), range(50, 53), spacing=4.0)
 print(f"{len(training)} phantoms to train on, {len(validation)} to validate on")
 
 # %%
@@ -284,9 +283,24 @@ page = write_page(RUNS, RUNS / "dashboard.html")
 print(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
 
 # %% [markdown]
-# In a terminal, `gliomakit dashboard runs` does the same for all your runs, also while they train.
-# If you like TensorBoard better, `gliomakit.tracking.to_tensorboard("runs")` writes the runs for
-# it; then `%load_ext tensorboard` and `%tensorboard --logdir runs/tensorboard` show them here.
+# In a terminal, `gliomakit dashboard runs` does the same for all your runs, also while they train,
+# and `gliomakit dashboard runs --serve` shows the panel in a browser, alive, without a notebook.
+#
+# Do you know TensorBoard? The same runs can be written for it. Set `TENSORBOARD` to `True` to see
+# them here. It starts a small server on your machine, which goes on until you shut the kernel down.
+
+# %%
+from gliomakit.tracking import to_tensorboard
+
+TENSORBOARD = False
+
+events = to_tensorboard(RUNS)
+print(f"{len(list(events.iterdir()))} runs for TensorBoard in {events}")
+if TENSORBOARD:
+    from IPython import get_ipython
+
+    get_ipython().run_line_magic("load_ext", "tensorboard")
+    get_ipython().run_line_magic("tensorboard", f"--logdir {events}")
 
 # %%
 scores = {

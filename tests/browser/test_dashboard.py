@@ -90,9 +90,25 @@ def test_the_page_does_what_it_offers(page, dashboard, tmp_path):
     page.locator("#none").click()
     assert page.get_by_text("Tick a run above to see its curves.").is_visible()
 
+    # a view is kept in the address, and a hostile address is no view
+    page.get_by_label("show run 1").check()
+    page.locator("#filter").fill("run")
+    kept = page.url
+    page.goto("about:blank")
+    page.goto(kept)
+    assert page.locator("#filter").input_value() == "run"
+    assert page.get_by_label("show run 1").is_checked()
+    assert not page.get_by_label("show run 0").is_checked()
+    assert page.locator("#smooth").input_value() == "0.9"
+    for bad in ("#%", "#null", "#[1]", "#%7B%22columns%22%3A1%2C%22sort%22%3A%7B%7D%7D"):
+        page.goto("about:blank")
+        page.goto(dashboard.as_uri() + bad)
+        assert page.locator("#runs tbody tr").count() == 4
+    page.goto(kept)
+
     assert page.title() == "Runs", "what a user typed was executed"
     assert page.problems == []
-    assert {url.split(":")[0] for url in page.asked} <= {"file", "data"}
+    assert {url.split(":")[0] for url in page.asked} <= {"file", "data", "about"}
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.wide, "the page is wider than the screen"
     page.screenshot(path=tmp_path / "dashboard.png", full_page=True)

@@ -127,6 +127,7 @@ function table() {
   });
   place.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
   if (!rows.length) place.append(make("div", { className: "empty" }, "No run has these words."));
+  remember();
 }
 
 function chooser() {
@@ -341,13 +342,39 @@ function pictures() {
     : [make("div", { className: "empty" }, "The ticked runs have no pictures.")]));
 }
 
-function below() { charts(); sides(); parallel(); pictures(); }
+function below() { charts(); sides(); parallel(); pictures(); remember(); }
+
+// --- the view, kept in the address: a bookmark brings it back
+
+const KEPT = ["sort", "descending", "filter", "columns", "smooth", "log", "different", "score"];
+
+function remember() {
+  const view = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
+  view.visible = [...state.visible].slice(0, 60).map((id) => id.slice(0, 8));
+  history.replaceState(null, "", "#" + encodeURIComponent(JSON.stringify(view)));
+}
+
+function recall() {
+  let view;
+  try { view = JSON.parse(decodeURIComponent(location.hash.slice(1))); } catch { return; }
+  for (const name of KEPT) {
+    const known = typeof view?.[name] === typeof state[name];
+    if (known && Array.isArray(view[name]) === Array.isArray(state[name])) state[name] = view[name];
+  }
+  state.columns = state.columns.filter((path) => fields.includes(path));
+  if (!metrics.includes(state.score)) state.score = metrics[0] ?? null;
+  if (Array.isArray(view?.visible)) {
+    state.visible = new Set(runs.map((run) => run.id).filter((id) =>
+      view.visible.includes(id.slice(0, 8))));
+  }
+}
 
 function start() {
   const few = runs.length > 1 ? parameters.filter((path) => variety(runs, path) > 1) : parameters;
   const valid = metrics.filter((path) => /valid/.test(path));
   state.columns = [...few.slice(0, 5), ...(valid.length ? valid : metrics).slice(0, 3)];
   state.score = (valid.find((path) => /dice|mean/i.test(path)) ?? valid[0] ?? metrics[0]) || null;
+  recall();
   const counts = {};
   for (const run of runs) counts[run.state] = (counts[run.state] ?? 0) + 1;
   document.getElementById("summary").textContent = `${runs.length} runs` + (runs.length ? ": "
@@ -357,13 +384,15 @@ function start() {
   on("all", "click", () => { matching().forEach((run) => state.visible.add(run.id));
     table(); below(); });
   on("none", "click", () => { state.visible.clear(); table(); below(); });
-  on("smooth", "input", (e) => { state.smooth = Number(e.target.value); charts(); });
-  on("log", "change", (e) => { state.log = e.target.checked; charts(); });
-  on("different", "change", (e) => { state.different = e.target.checked; sides(); });
+  const inputs = { filter: "value", smooth: "value", log: "checked", different: "checked" };
+  for (const [id, kind] of Object.entries(inputs)) document.getElementById(id)[kind] = state[id];
+  on("smooth", "input", (e) => { state.smooth = Number(e.target.value); charts(); remember(); });
+  on("log", "change", (e) => { state.log = e.target.checked; charts(); remember(); });
+  on("different", "change", (e) => { state.different = e.target.checked; sides(); remember(); });
   const score = document.getElementById("score");
   for (const path of metrics) score.append(make("option", { value: path,
     selected: path === state.score }, path));
-  score.addEventListener("change", () => { state.score = score.value; parallel(); });
+  score.addEventListener("change", () => { state.score = score.value; parallel(); remember(); });
   chooser();
   table();
   below();
