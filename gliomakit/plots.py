@@ -5,6 +5,10 @@
     plots.sheet(cases)                                 # many cases at a glance
     plots.curves({"run": {"loss": (steps, values)}})   # metrics of runs; plots.parallel beside it
     plots.reliability({"wt": metrics.calibration(…)})  # does a probability mean what it says?
+    plots.boxes(case, {"brain": box}, reference, predicted)  # what a box holds, and what it hides
+    plots.histograms({"as stored": {"patient": values}})     # intensities of several patients
+    plots.fields(case, "t1", {"true": field}, brain)         # bias fields as colours
+    plots.variants(case, {"1 mm": regions, "4 mm": coarse})  # versions of one label
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -28,18 +32,25 @@ from ._axial import (
     outline_lines,
     tissues,
 )
+from ._boxes import boxes
 from ._curves import curves, look, parallel
+from ._fields import fields
+from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
 from ._reliability import reliability
 from ._sheet import sheet
+from ._variants import variants
 from .cases import Case
 from .metrics import dice
 from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_COLOURS
 
 __all__ = [
     "Picture",
+    "boxes",
     "compare",
     "curves",
+    "fields",
+    "histograms",
     "largest_slice",
     "look",
     "parallel",
@@ -47,6 +58,7 @@ __all__ = [
     "sequences",
     "sheet",
     "tissues",
+    "variants",
 ]
 
 TISSUE_NAMES = {"edema": "edema", "core": "core", "enhancing": "enhancing tumour"}

@@ -35,6 +35,7 @@ __all__ = [
     "prepare_all",
     "restore",
     "to_regions_array",
+    "z_score",
 ]
 
 CLIP = (0.5, 99.5)
@@ -147,6 +148,21 @@ def to_regions_array(code: np.ndarray) -> np.ndarray:
            [0, 0, 0, 1]])
     """
     return np.stack([code >= 1, code >= 2, code >= 3])
+
+
+def z_score(volume: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """A volume with mean 0 and standard deviation 1 over the voxels inside, and 0 elsewhere.
+
+    inside: bool, of the volume's shape. Where all values inside are equal, they become 0. Returned
+    as float32.
+
+    >>> z_score(np.array([0, 2, 4, 100]), np.array([False, True, True, False]))
+    array([ 0., -1.,  1.,  0.], dtype=float32)
+    """
+    values = volume[inside].astype(np.float64)
+    spread = values.std()
+    scaled = (volume - np.float32(values.mean())) / np.float32(spread if spread > 0 else 1)
+    return np.where(inside, scaled, np.float32(0)).astype(np.float32, copy=False)
 
 
 def cached(
@@ -290,10 +306,7 @@ def _scale(
     out = _to_frame(values, frame)
     there = brain & (share > 0)
     out = np.divide(out, share, out=np.zeros_like(out), where=there)
-    kept = out[there].astype(np.float64)
-    spread = kept.std()
-    scaled = (out - np.float32(kept.mean())) / np.float32(spread if spread > 0 else 1)
-    return np.where(there, scaled, np.float32(0))
+    return z_score(out, there)
 
 
 def _to_frame(array: np.ndarray, frame: Frame) -> np.ndarray:

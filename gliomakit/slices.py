@@ -1,9 +1,12 @@
-"""Two-dimensional work with fastai: so far, the import of torchvision that fastai stands on."""
+"""Two-dimensional work with fastai: so far, the import of torchvision that fastai stands on, and
+a split of slices that keeps patients whole."""
 
 from __future__ import annotations
 
 import importlib
+import random
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 
 import torch
@@ -53,6 +56,31 @@ def import_torchvision() -> ModuleType:
             f"torchvision does not fit this PyTorch ({first})",
             todo="install a pair that belongs together: see constraints.txt",
         ) from error
+
+
+Slice = tuple[str, int]
+"""Patient, number of the slice."""
+
+
+def split_by_patient(
+    slices: Iterable[Slice], share: float, seed: int
+) -> tuple[list[Slice], list[Slice]]:
+    """Training and validation slices, with every patient whole in one of the two.
+
+    slices: pairs of a patient's name and a slice. share: of the *patients*, rounded, for
+    validation: at least one of them. Both lists keep the order of `slices`. The same patients,
+    share and seed give the same split, in any order and any process.
+
+    >>> slices = [(patient, z) for patient in "abc" for z in (0, 1)]
+    >>> split_by_patient(slices, share=0.3, seed=0)
+    ([('a', 0), ('a', 1), ('c', 0), ('c', 1)], [('b', 0), ('b', 1)])
+    """
+    slices = list(slices)
+    patients = sorted({patient for patient, _ in slices})
+    n = max(round(share * len(patients)), 1)
+    kept = set(random.Random(seed).sample(patients, n))
+    training = [one for one in slices if one[0] not in kept]
+    return training, [one for one in slices if one[0] in kept]
 
 
 def mended() -> bool:

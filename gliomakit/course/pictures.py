@@ -34,6 +34,29 @@ def start_here() -> Figure:
     return plots.compare(case, case.regions(), segment(case, weights.load()).regions)
 
 
+THRESHOLD = 0.75
+"""Of the FLAIR z-score, as lesson 02 finds it when it looks inside the label's box only."""
+
+
+def preprocess_boxes() -> Figure:
+    """A threshold's prediction in one phantom, with the boxes of its brain and of its label."""
+    from .. import plots, preprocess
+    from ..cases import find_cases
+    from ..phantom import embedded
+    from ..phantom.dataset import embedded_names
+    from .worked import crop_box
+
+    name = embedded_names("test")[1]
+    (case,) = [files.read() for files in find_cases(embedded()) if files.name == name]
+    prepared, reference = preprocess.prepare(case), case.regions()[0]
+    predicted = preprocess.restore(prepared.image[0] > THRESHOLD, prepared.frame)
+    boxes = {
+        "brain": crop_box(preprocess.brain_mask(case.image), case.spacing, 5.0),
+        "label": crop_box(reference, case.spacing),
+    }
+    return plots.boxes(case, boxes, reference, predicted)
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -64,6 +87,7 @@ def neptune_dashboards() -> Figure:
 
 DRAWN: dict[str, Callable[[], Figure]] = {
     "00_start_here": start_here,
+    "02_preprocess": preprocess_boxes,
     "10_neptune_dashboards": neptune_dashboards,
 }
 """Name of the picture -> what draws it."""

@@ -37,3 +37,12 @@ def test_lesson_00_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
     (outcome,) = run.run(["00"], out=tmp_path)
     assert outcome.error is None, outcome.error.block
     assert "own_dice_wt" not in outcome.figures
+
+
+def test_lesson_02_works_on_real_patients(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "brats2021"))
+    (outcome,) = run.run(["02"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    found = outcome.figures
+    assert found["dice_in_box"] >= found["dice_everywhere"] > 0.4
+    assert 0 <= found["gap_network"] < 0.02 and found["copy_by_slice"] > found["copy_by_patient"]
