@@ -545,3 +545,30 @@ def test_the_panel_shows_what_is_ticked(tmp_path):
     shutil.rmtree(tmp_path)
     panel.update()  # the folder was deleted while the dashboard was open
     assert panel.records == [] and panel.ticked == []
+
+
+def test_a_live_run_is_read_again_until_it_ends(tmp_path):
+    pytest.importorskip("ipywidgets")
+    import time
+
+    from gliomakit.tracking.dashboard import Panel
+
+    def comes(true):
+        end = time.monotonic() + 20
+        while not true() and time.monotonic() < end:
+            time.sleep(0.05)
+        return true()
+
+    with start_run("live", tmp_path) as run:
+        run["metrics/train/loss"].append(1.0, step=0)
+        run.wait()
+        panel = Panel(tmp_path, refresh=0.1)
+        before = bytes(panel._places["curves"].value)
+        assert panel.records[0].state == "running"
+        run["metrics/train/loss"].append(0.5, step=1)
+        run.wait()
+        assert comes(lambda: len(panel.records[0].series["metrics/train/loss"].values) == 2)
+        assert comes(lambda: bytes(panel._places["curves"].value) != before)
+    assert comes(lambda: panel.records[0].state == "finished")
+    assert comes(lambda: panel._timer is None or not panel._timer.is_alive())
+    panel.close()
