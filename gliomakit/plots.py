@@ -4,6 +4,8 @@
     plots.compare(case, case.regions(), found.regions) # reference beside prediction
     plots.sheet(cases)                                 # many cases at a glance
     plots.curves({"run": {"loss": (steps, values)}})   # metrics of runs; plots.parallel beside it
+    plots.account(unet.table(network))                 # where parameters and work lie in a U-Net
+    plots.receptive(gradient, voxel, box)              # what one output voxel depends on
     plots.reliability({"wt": metrics.calibration(…)})  # does a probability mean what it says?
     plots.boxes(case, {"brain": box}, reference, predicted)  # what a box holds, and what it hides
     plots.histograms({"as stored": {"patient": values}})     # intensities of several patients
@@ -22,6 +24,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ._account import account
 from ._axial import (
     QUIET,
     View,
@@ -37,6 +40,7 @@ from ._curves import curves, look, parallel
 from ._fields import fields
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
+from ._receptive import receptive
 from ._reliability import reliability
 from ._sheet import sheet
 from ._variants import variants
@@ -46,6 +50,7 @@ from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_CO
 
 __all__ = [
     "Picture",
+    "account",
     "boxes",
     "compare",
     "curves",
@@ -54,6 +59,7 @@ __all__ = [
     "largest_slice",
     "look",
     "parallel",
+    "receptive",
     "reliability",
     "sequences",
     "sheet",

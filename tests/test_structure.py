@@ -40,7 +40,11 @@ WINGS = {
     "project": "",
     "slices": "",
     "phantom": "",
-    "plots": "_axial _boxes _curves _fields _histograms _picture _sheet _reliability _variants",
+    "plots": "_account _axial _boxes _curves _fields _histograms _picture _receptive _sheet "
+    "_reliability _variants",
+    "arithmetic": "",
+    "_account": "_axial _picture _reliability",
+    "_receptive": "_axial _picture _reliability",
     "_curves": "_axial _picture _reliability",
     "_boxes": "_axial _picture",
     "_fields": "_axial _picture",

@@ -57,6 +57,14 @@ def preprocess_boxes() -> Figure:
     return plots.boxes(case, boxes, reference, predicted)
 
 
+def unet3d_by_hand() -> Figure:
+    """The first paper's network: its layers as a U, their parameters and work below."""
+    from .. import plots
+    from ..unet import UNet3d, table
+
+    return plots.account(table(UNet3d()))
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -88,6 +96,7 @@ def neptune_dashboards() -> Figure:
 DRAWN: dict[str, Callable[[], Figure]] = {
     "00_start_here": start_here,
     "02_preprocess": preprocess_boxes,
+    "04_unet3d_by_hand": unet3d_by_hand,
     "10_neptune_dashboards": neptune_dashboards,
 }
 """Name of the picture -> what draws it."""

@@ -45,6 +45,16 @@ HOLDS = {
         "et_at_4mm": lambda x: 0.3 < x < 0.6,
         "copy_by_slice": lambda x: 0.6 < x < 0.9,
         "copy_by_patient": lambda x: 0.2 < x < 0.6,
+    "04_unet3d_by_hand": {
+        "parameters": lambda x: x == 19_072_098,
+        "gmac": lambda x: abs(x - 244.91) < 0.01,
+        "agree": lambda x: x == 21,
+        "same": lambda x: x is True,
+        "cicek": lambda x: x == 19_069_955,
+        "field": lambda x: x == 92,
+        "seen": lambda x: 88 <= x <= 92,
+        "patch_mb": lambda x: abs(x - 651.2) < 0.1,
+        "measured_over_estimated": lambda x: abs(x - 1) < 0.01,
     },
     "10_neptune_dashboards": {
         "runs": lambda x: x == 5,
