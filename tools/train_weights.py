@@ -49,7 +49,7 @@ RECIPE = training.Fit(
     base_filters=24,
     patch=64,
     batch=2,
-    steps=5000,
+    steps=4800,
     drop=0.2,
     rate=3e-3,
     average=0.995,
@@ -59,7 +59,7 @@ RECIPE = training.Fit(
 
 USE = {
     "mirror": "xy",
-    "threshold": (0.3, 0.34, 0.2),
+    "threshold": (0.26, 0.47, 0.38),
     "min_wt_ml": 0.5,
     "min_wt_share": 0.1,
     "min_et_ml": 0.3,

@@ -47,7 +47,7 @@ def scan(
             one = one.clamp_min(0) ** dice.uniform(0.8, 1.25)
         if dice.chance(0.2):
             # The brightest are all shown as white: vessels, fluid on T2, a rim.
-            one = one.clamp(max=brightest(one[keep], dice.uniform(0.98, 0.9998)))
+            one = one.clamp(max=brightest(one[keep], dice.uniform(0.992, 0.9998)))
         seen = view & _one_side(dice, grid, keep) if dice.chance(0.04) else view
         # A voxel of the brain is never exactly 0: that value says "nothing was measured here".
         gain = dice.log_uniform(120.0, 1500.0)

@@ -19,7 +19,7 @@ from ..errors import GliomakitError
 from ..paths import cache_folder
 from .case import make_case
 
-VERSION = 7
+VERSION = 6
 """Raised when the same seed would give another patient: caches of older phantoms are then left."""
 
 EMBEDDED = {

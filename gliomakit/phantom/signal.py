@@ -28,9 +28,9 @@ TISSUES: dict[str, tuple[Range, Range, Range]] = {
     "grey":      ((0.78, 0.88), (1000, 1650),  (80, 115)),
     "csf":       ((0.96, 1.00), (3000, 4600),  (300, 1500)),
     "edema":     ((0.78, 0.94), (1050, 1750),  (95, 210)),
-    "core":      ((0.80, 0.97), (1000, 2100),  (80, 280)),
-    "necrosis":  ((0.82, 1.00), (1000, 2700),  (90, 450)),
-    "enhancing": ((0.78, 0.94), (800, 1900),   (75, 220)),
+    "core":      ((0.80, 0.96), (1000, 2000),  (85, 260)),
+    "necrosis":  ((0.82, 1.00), (1000, 2600),  (90, 400)),
+    "enhancing": ((0.78, 0.94), (800, 1700),   (75, 220)),
     "blood":     ((0.70, 0.90), (350, 1300),   (25, 60)),
 }  # fmt: skip
 """Ranges of the tissues: after Stanisz et al. (2005) for the normal ones, wider for the others."""
@@ -125,20 +125,15 @@ def draw_tissues(dice: Dice, kind: str) -> dict[str, torch.Tensor]:
     edema, core = drawn["edema"], drawn["core"]
     # A core is wetter than the edema, or denser with cells, and often hardly either: real cores
     # are seen by what enhances around them more than by their own brightness.
-    wet, clear = dice.chance(0.65 if kind == "low_grade" else 0.45), dice.chance(0.5)
-    if wet:
-        more = dice.uniform(1.15, 1.8) if clear else dice.uniform(1.0, 1.45)
-    else:
-        more = dice.uniform(0.55, 0.87) if clear else dice.uniform(0.6, 0.95)
-    core[1] = edema[1] * (more**0.6 if wet else dice.uniform(0.8, 1.1))
+    wet = dice.chance(0.65) if kind == "low_grade" else dice.chance(0.45)
+    more = dice.uniform(1.0, 1.45) if wet else dice.uniform(0.6, 0.95)
+    core[1] = edema[1] * (more**0.6 if wet else dice.uniform(0.8, 1.05))
     core[2] = edema[2] * more
-    if dice.chance(0.5):
-        # What is dead may be fluid or clotted; in the other half of the exams it is what
-        # `TISSUES` says, whatever the edema is.
-        more = dice.log_uniform(0.6, 2.2)
-        drawn["necrosis"][1:] = [edema[1] * 1.1 * more**0.7, edema[2] * more]
+    # What is dead may be fluid or clotted.
+    more = dice.log_uniform(0.6, 2.2)
+    drawn["necrosis"][1:] = [edema[1] * 1.1 * more**0.7, edema[2] * more]
     # Living tumour is denser than edema, and as a rule less bright on T2.
-    drawn["enhancing"][1:] = [edema[1] * dice.uniform(0.7, 1.1), edema[2] * dice.uniform(0.6, 1.2)]
+    drawn["enhancing"][1:] = [edema[1] * dice.uniform(0.7, 1.0), edema[2] * dice.uniform(0.65, 1.2)]
     for name in ("core", "necrosis", "enhancing"):
         drawn[name][1:] = [
             min(max(value, low), high)
@@ -154,12 +149,11 @@ def draw_exam(dice: Dice, kind: str) -> tuple[dict[str, torch.Tensor], dict[str,
     """Tissues, sequences and the enhancing tumour's peak of agent (mM), drawn until they give an
     exam that a radiologist would accept."""
     dark = dice.chance(0.3)  # a core that is darker than normal brain on FLAIR, as cysts are
-    faint = dice.chance(0.4)  # enhancing tumour that FLAIR and T2 need not show
     for _ in range(200):
         tissues = draw_tissues(dice, kind)
         protocol = draw_protocol(dice, math.exp(float(tissues["csf"][1])))
         peak = dice.log_uniform(0.06, 0.6)
-        if plausible(tissues, protocol, peak, 0.6 if dark else 1.0, faint):
+        if plausible(tissues, protocol, peak, 0.6 if dark else 1.0):
             break
     return tissues, protocol, peak
 
@@ -169,14 +163,12 @@ def plausible(
     protocol: dict[str, Equation],
     peak: float,
     core_flair: float = 0.6,
-    faint: bool = False,
 ) -> bool:
     """Does each sequence show what it is taken for? T1 white matter brighter than grey, T2 the
     other way round, FLAIR dark fluid and bright edema, T1ce the enhancing tumour; and is the core
     seen beside the edema in one of them? What nobody could see, nobody would have outlined.
 
     core_flair: how bright the core must be on FLAIR; white matter is 1.
-    faint:      whether enhancing tumour may be no brighter than grey matter on FLAIR and T2.
     """
     names = list(tissues)
     density, log_t1, log_t2 = torch.stack([tissues[n] for n in names]).T
@@ -193,16 +185,16 @@ def plausible(
     return (
         all(0.5 < v["grey"] < 0.94 and v["csf"] < 0.75 for v in (t1, t1ce))
         and all(0.5 < v["edema"] < 1.02 and 0.3 < v["core"] < 1.02 for v in (t1, t1ce))
-        and (1.05 if faint else 1.1) < t1ce["enhancing"] < 3.0
+        and 1.1 < t1ce["enhancing"] < 3.0
         and 1.05 < t2["grey"] < 1.7
         and max(1.03 * t2["grey"], 1.15) < t2["edema"] < 3.0
         and t2["csf"] > 1.4 * t2["grey"]
         and flair["csf"] < 0.75
         and 0.9 < flair["grey"] < 1.5
-        and 1.16 * max(flair["grey"], 1.0) < flair["edema"] < 2.6
+        and 1.2 * max(flair["grey"], 1.0) < flair["edema"] < 2.6
         and core_flair < flair["core"] < 2.6
-        and (faint or 1.05 * max(flair["grey"], 1.0) < flair["enhancing"] < 2.6)
-        and (faint or t2["enhancing"] > t2["grey"])
+        and 1.05 * max(flair["grey"], 1.0) < flair["enhancing"] < 2.6
+        and t2["enhancing"] > t2["grey"]
         and flair["necrosis"] > 0.35
         and max(core) > 0.1
     )
@@ -281,9 +273,9 @@ def _add_tumour(
         clots = torch.sigmoid((fine + 0.5 * coarse - dice.uniform(1.3, 2.4)) / 0.3)
         maps.mix(clots * solid, tissues["blood"])
     maps.agent += tumour.uptake * peak
-    if dice.chance(0.4):
+    if dice.chance(0.3):
         # The agent leaks a little into what surrounds the rim.
-        maps.agent += dice.uniform(0.0, 0.1) * peak * solid
+        maps.agent += dice.uniform(0.0, 0.06) * peak * solid
 
 
 def _bystanders(dice: Dice, grid: Grid, anatomy: Anatomy, maps: Maps) -> None:
@@ -302,7 +294,7 @@ def _bystanders(dice: Dice, grid: Grid, anatomy: Anatomy, maps: Maps) -> None:
         maps.log_t2 -= veins * dice.uniform(0.2, 1.2)
     dura = surface * torch.sigmoid((dice.field(grid, 25.0) - dice.uniform(0.3, 1.6)) / 0.3)
     maps.fluid *= 1 - 0.6 * dura
-    maps.agent += dura * dice.log_uniform(0.02, 0.5)
+    maps.agent += dura * dice.log_uniform(0.02, 0.35)
     # Choroid plexus: knots in the ventricles.
     plexus = anatomy.ventricles * torch.sigmoid(
         (dice.field(grid, 7.0) - dice.uniform(0.4, 1.2)) / 0.2

@@ -63,13 +63,13 @@ class Tumour:
 def grow(dice: Dice, head: Head, grid: Grid) -> Growth:
     """Grow a tumour in a head, on a grid of 3 mm."""
     coarse, anatomy = low_resolution(head, grid)
-    kind = str(dice.rng.choice(KINDS, p=[0.45, 0.18, 0.18, 0.19]))
+    kind = str(dice.rng.choice(KINDS, p=[0.42, 0.18, 0.17, 0.23]))
     volume = dice.log_uniform(5.0, 250.0) * 1000
     if dice.chance(0.55):
         volume = max(volume, dice.uniform(40.0, 250.0) * 1000)
     share = dice.uniform(0.3, 0.98) if kind == "low_grade" else dice.log_uniform(0.06, 0.98)
-    if dice.chance(0.3):
-        share = max(share, dice.uniform(0.25, 0.8))
+    if dice.chance(0.5):
+        share = max(share, dice.uniform(0.25, 0.9))
     seeds = _seeds(dice, anatomy, coarse)
     inside, voxels = anatomy.brain > 0.5, volume / coarse.spacing**3
 
@@ -168,9 +168,9 @@ def _rim(dice: Dice, kind: str, core: torch.Tensor, grid: Grid) -> torch.Tensor:
     if kind == "solid":
         return torch.sigmoid((patches + dice.uniform(0.2, 1.5)) / 0.12)
     if kind == "patchy":
-        return torch.sigmoid((patches - dice.uniform(-0.5, 0.8)) / 0.12)
-    outer = dice.uniform(0.0, 1.0) if dice.chance(0.8) else dice.uniform(0.0, 5.0)
-    thick = dice.log_uniform(2.5, 15.0) * torch.exp(0.4 * dice.field(grid, 16.0, octaves=2))
+        return torch.sigmoid((patches - dice.uniform(-0.2, 1.0)) / 0.12)
+    outer = dice.uniform(0.0, 1.0) if dice.chance(0.85) else dice.uniform(0.0, 5.0)
+    thick = dice.log_uniform(2.2, 13.0) * torch.exp(0.4 * dice.field(grid, 16.0, octaves=2))
     shell = torch.sigmoid((core - outer + 0.5) / soft) * torch.sigmoid(
         (outer + thick - core) / soft
     )

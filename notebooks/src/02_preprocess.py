@@ -314,8 +314,8 @@ print(f"the same cases at {best_everywhere:g}: Dice {honest:.3f} everywhere")
 # There is a second damage. Whoever *chooses* by the score in the box chooses another threshold: a
 # lower one, for false alarms cost little there. A new patient has no box, and they all come back.
 #
-# Is the choice always worse? No. On a few patients a threshold that was chosen by the wrong score may
-# even do better, by luck. But it was chosen for another task, and you learn that too late.
+# Is the choice always worse? No. On a few patients a threshold that was chosen by the wrong score
+# may even do better, by luck. But it was chosen for another task, and you learn that too late.
 
 # %%
 SHOWN = 1  # which case

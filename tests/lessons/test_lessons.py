@@ -45,6 +45,7 @@ HOLDS = {
         "et_at_4mm": lambda x: 0.3 < x < 0.6,
         "copy_by_slice": lambda x: 0.6 < x < 0.9,
         "copy_by_patient": lambda x: 0.2 < x < 0.6,
+    },
     "04_unet3d_by_hand": {
         "parameters": lambda x: x == 19_072_098,
         "gmac": lambda x: abs(x - 244.91) < 0.01,
