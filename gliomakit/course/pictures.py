@@ -73,16 +73,16 @@ def neptune_dashboards() -> Figure:
 
     training = prepared_phantoms(prepared_folder(), range(10), spacing=4.0)
     validation = prepared_phantoms(prepared_folder(), range(50, 53), spacing=4.0)
-    every = {"patch": 32, "base_filters": 4, "steps": 60, "validate_every": 20}
-    every |= {"alone": 0.0, "drop": 0.0}
+    every = {"network": "LightUNet3d", "base_filters": 8, "regions": ("wt",), "patch": 32}
+    every |= {"steps": 60, "validate_every": 20, "alone": 0.0, "drop": 0.0}
     runs = {
-        "steady": {"rate": 3e-3},
-        "careful": {"rate": 3e-4},
-        "hot": {"rate": 3e-1},
-        "copied": {"rate": 2e-3},
-        "wide": {"rate": 3e-3, "base_filters": 6},
+        "steady": {"rate": 3e-2},
+        "careful": {"rate": 3e-3},
+        "hot": {"rate": 30.0},
+        "copied": {"rate": 2e-2},
+        "wide": {"rate": 3e-2, "base_filters": 12},
     }
-    names = {"loss": "loss", "rate": "learning rate", "dice_mean": "validation, mean Dice"}
+    names = {"loss": "loss", "rate": "learning rate", "dice_wt": "validation, mean Dice"}
     curves = {}
     for run, differs in runs.items():
         rows = fit(training, validation, Fit(**(every | differs)), progress=False).history
@@ -90,7 +90,7 @@ def neptune_dashboards() -> Figure:
             shown: ([r["step"] for r in rows if name in r], [r[name] for r in rows if name in r])
             for name, shown in names.items()
         }
-    return plots.curves(curves, smooth=0.8)
+    return plots.curves(curves, smooth=0.6, logarithmic=True)
 
 
 DRAWN: dict[str, Callable[[], Figure]] = {

@@ -60,9 +60,9 @@ HOLDS = {
     "10_neptune_dashboards": {
         "runs": lambda x: x == 5,
         "suspects": lambda x: x == ["copied"],
-        "best": lambda x: x in ("steady", "careful", "copied", "wide"),
-        "best_dice": lambda x: 0.1 < x <= 1,
-        "hot_dice": lambda x: 0 <= x < 0.1,
+        "best": lambda x: x in ("steady", "copied", "wide"),
+        "best_dice": lambda x: 0.5 < x <= 1,
+        "hot_dice": lambda x: 0 <= x < 0.3,
     },
 }
 """What must hold of the figures that a lesson emits, at laptop size with the solutions."""
