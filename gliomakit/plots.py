@@ -3,6 +3,8 @@
     plots.sequences(case)                              # the four sequences, tumour outlined
     plots.compare(case, case.regions(), found.regions) # reference beside prediction
     plots.sheet(cases)                                 # many cases at a glance
+    plots.readings(case, {"as MSD": regions})          # one label, read in several ways
+    plots.volumes({name: (wt, tc, et)})                # mL of the regions of many patients
     plots.curves({"run": {"loss": (steps, values)}})   # metrics of runs; plots.parallel beside it
     plots.account(unet.table(network))                 # where parameters and work lie in a U-Net
     plots.receptive(gradient, voxel, box)              # what one output voxel depends on
@@ -40,10 +42,12 @@ from ._curves import curves, look, parallel
 from ._fields import fields
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
+from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
 from ._sheet import sheet
 from ._variants import variants
+from ._volumes import volumes
 from .cases import Case
 from .metrics import dice
 from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_COLOURS
@@ -59,12 +63,14 @@ __all__ = [
     "largest_slice",
     "look",
     "parallel",
+    "readings",
     "receptive",
     "reliability",
     "sequences",
     "sheet",
     "tissues",
     "variants",
+    "volumes",
 ]
 
 TISSUE_NAMES = {"edema": "edema", "core": "core", "enhancing": "enhancing tumour"}

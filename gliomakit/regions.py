@@ -204,5 +204,15 @@ def convert(label: np.ndarray, source: str | Convention, target: str | Conventio
     return to_label(to_regions(label, source), target)
 
 
+def shares(label: np.ndarray, brain: np.ndarray) -> dict[int, float]:
+    """Of each value that a label has in the brain, its share of the brain's voxels.
+
+    >>> shares(np.array([0, 0, 0, 1, 1, 3]), np.array([0, 0, 1, 1, 1, 1], bool))
+    {0: 0.25, 1: 0.5, 3: 0.25}
+    """
+    values, counts = np.unique(label[brain], return_counts=True)
+    return dict(zip(values.tolist(), (counts / counts.sum()).tolist()))
+
+
 def _or(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -40,8 +40,8 @@ WINGS = {
     "project": "",
     "slices": "",
     "phantom": "",
-    "plots": "_account _axial _boxes _curves _fields _histograms _picture _receptive _sheet "
-    "_reliability _variants",
+    "plots": "_account _axial _boxes _curves _fields _histograms _picture _readings _receptive "
+    "_reliability _sheet _variants _volumes",
     "arithmetic": "",
     "_account": "_axial _picture _reliability",
     "_receptive": "_axial _picture _reliability",
@@ -51,7 +51,9 @@ WINGS = {
     "_histograms": "_curves _picture _reliability",
     "_sheet": "_axial _picture",
     "_variants": "_axial _picture",
+    "_readings": "_axial _picture",
     "_reliability": "_axial _picture",
+    "_volumes": "_axial _picture _reliability",
     "_axial": "_picture",
     "_picture": "",
     "download": "project _transfer _unpack _kaggle _room",

@@ -65,6 +65,20 @@ def unet3d_by_hand() -> Figure:
     return plots.account(table(UNet3d()))
 
 
+def explore_the_data() -> Figure:
+    """A label read by two conventions, on T1ce: one puts edema inside the enhancing rim."""
+    from .. import plots
+    from ..cases import find_cases
+    from ..phantom import embedded
+    from ..phantom.dataset import embedded_names
+    from ..regions import to_regions
+
+    name = embedded_names("training")[12]
+    (case,) = [files.read() for files in find_cases(embedded()) if files.name == name]
+    names = {"read as MSD": "msd", "read as BraTS 2023": "brats2023"}
+    return plots.readings(case, {read: to_regions(case.label, n) for read, n in names.items()})
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -97,6 +111,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "00_start_here": start_here,
     "02_preprocess": preprocess_boxes,
     "04_unet3d_by_hand": unet3d_by_hand,
+    "01_explore_the_data": explore_the_data,
     "10_neptune_dashboards": neptune_dashboards,
 }
 """Name of the picture -> what draws it."""

@@ -39,6 +39,22 @@ def test_lesson_00_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
     assert "own_dice_wt" not in outcome.figures
 
 
+@pytest.mark.parametrize(("folder", "name"), [("brats2021", "BraTS"), ("msd_partial", "BRATS")])
+def test_lesson_01_reads_the_first_real_patient_that_it_finds(folder, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / folder))
+    (outcome,) = run.run(["01"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    assert outcome.figure.startswith(name)
+    assert outcome.figures["label_found"] and outcome.figures["order_found"]
+
+
+def test_lesson_01_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "lgg"))
+    (outcome,) = run.run(["01"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    assert outcome.figure.startswith("phantom")
+
+
 def test_lesson_02_works_on_real_patients(tmp_path, monkeypatch):
     monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "brats2021"))
     (outcome,) = run.run(["02"], out=tmp_path)
