@@ -39,13 +39,21 @@ def tiles(
         raise GliomakitError(f"overlap is {overlap}; it is a share from 0 up to, not including, 1")
     if min(*size, *shape) < 1:
         raise GliomakitError(f"a volume of {tuple(shape)} has no windows of {size} voxels")
-    axes = []
-    for length, window in zip(shape, size, strict=True):
-        last = max(length - window, 0)
-        step = max(int(window * (1 - overlap)), 1)
-        starts = [min(i * step, last) for i in range(-(-last // step) + 1)]
-        axes.append([slice(a, a + min(window, length)) for a in starts])
+    axes = [
+        [slice(a, a + min(window, length)) for a in starts(length, window, overlap)]
+        for length, window in zip(shape, size, strict=True)
+    ]
     return list(product(*axes))
+
+
+def starts(length: int, size: int, overlap: float = 0.5) -> list[int]:
+    """Where the windows of `tiles` begin along one axis.
+
+    >>> starts(11, 4)
+    [0, 2, 4, 6, 7]
+    """
+    last, step = max(length - size, 0), max(int(size * (1 - overlap)), 1)
+    return [min(i * step, last) for i in range(-(-last // step) + 1)]
 
 
 def gaussian(size: int | Sequence[int], sigma_scale: float = 0.125) -> torch.Tensor:

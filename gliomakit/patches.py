@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ._augment import augment_intensity, drop_sequences, generator
-from ._tiles import blend, cut, gaussian, tiles
+from ._tiles import blend, cut, gaussian, starts, tiles
 from .errors import GliomakitError
 from .regions import SEQUENCES
 
@@ -30,6 +30,7 @@ __all__ = [
     "drop_sequences",
     "gaussian",
     "generator",
+    "starts",
     "tiles",
 ]
 

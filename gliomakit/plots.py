@@ -13,6 +13,7 @@
     plots.histograms({"as stored": {"patient": values}})     # intensities of several patients
     plots.fields(case, "t1", {"true": field}, brain)         # bias fields as colours
     plots.variants(case, {"1 mm": regions, "4 mm": coarse})  # versions of one label
+    plots.positions(prepared, {"uniform": origins})    # where patches lie; plots.patches, blending
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -48,6 +49,7 @@ from ._reliability import reliability
 from ._sheet import sheet
 from ._variants import variants
 from ._volumes import volumes
+from ._windowing import blending, patches, positions
 from .cases import Case
 from .metrics import dice
 from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_COLOURS
@@ -55,6 +57,7 @@ from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_CO
 __all__ = [
     "Picture",
     "account",
+    "blending",
     "boxes",
     "compare",
     "curves",
@@ -63,6 +66,8 @@ __all__ = [
     "largest_slice",
     "look",
     "parallel",
+    "patches",
+    "positions",
     "readings",
     "receptive",
     "reliability",

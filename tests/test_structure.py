@@ -41,7 +41,7 @@ WINGS = {
     "slices": "",
     "phantom": "",
     "plots": "_account _axial _boxes _curves _fields _histograms _picture _readings _receptive "
-    "_reliability _sheet _variants _volumes",
+    "_reliability _sheet _variants _volumes _windowing",
     "arithmetic": "",
     "_account": "_axial _picture _reliability",
     "_receptive": "_axial _picture _reliability",
@@ -54,6 +54,7 @@ WINGS = {
     "_readings": "_axial _picture",
     "_reliability": "_axial _picture",
     "_volumes": "_axial _picture _reliability",
+    "_windowing": "_axial _curves _picture _reliability",
     "_axial": "_picture",
     "_picture": "",
     "download": "project _transfer _unpack _kaggle _room",

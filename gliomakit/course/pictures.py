@@ -79,6 +79,25 @@ def explore_the_data() -> Figure:
     return plots.readings(case, {read: to_regions(case.label, n) for read, n in names.items()})
 
 
+def patches() -> Figure:
+    """Forty patches drawn anywhere, and forty of which half lie around the tumour, at 1 mm."""
+    from .. import plots
+    from ..cases import find_cases
+    from ..patches import PatchSampler
+    from ..phantom import embedded
+    from ..phantom.dataset import embedded_names
+    from ..preprocess import prepare
+
+    name = embedded_names("fine")[1]
+    (case,) = [prepare(f.read()) for f in find_cases(embedded(fine=True)) if f.name == name]
+    titles = {"anywhere": 0.0, "half of them around the tumour": 0.5}
+    origins = {
+        title: PatchSampler(case, size=64, foreground=share, seed=0).plan(40).origin
+        for title, share in titles.items()
+    }
+    return plots.positions(case, origins, size=64)
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -109,9 +128,10 @@ def neptune_dashboards() -> Figure:
 
 DRAWN: dict[str, Callable[[], Figure]] = {
     "00_start_here": start_here,
-    "02_preprocess": preprocess_boxes,
-    "04_unet3d_by_hand": unet3d_by_hand,
     "01_explore_the_data": explore_the_data,
+    "02_preprocess": preprocess_boxes,
+    "03_patches": patches,
+    "04_unet3d_by_hand": unet3d_by_hand,
     "10_neptune_dashboards": neptune_dashboards,
 }
 """Name of the picture -> what draws it."""
