@@ -7,6 +7,7 @@ is per axis, for cubes: kernel 3 is 3 × 3 × 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -102,3 +103,12 @@ def saved_bytes(network: nn.Module, image: Tensor) -> int:
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def batch_mib(n: int, channels: int, sides: Sequence[int], bytes_each: int = 4) -> float:
+    """MiB that the numbers of n patches take: so many channels, sides in voxels.
+
+    >>> batch_mib(8, 4, (64, 64, 64))
+    32.0
+    """
+    return n * channels * prod(sides) * bytes_each / 2**20

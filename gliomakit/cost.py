@@ -8,9 +8,7 @@ the sizes of the arrays. Estimates: a busy machine is slower.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import torch
@@ -104,15 +102,6 @@ def estimate(case: Case, model: Model, one: Rate, overlap: float = 0.5) -> Cost:
     count = sum(bool(brain[window].any()) for window in windows) * 2 ** len(settings.mirror)
     held = VOXEL_BYTES * np.prod(shape) + PREPARED_BYTES * np.prod(frame.size)
     return Cost(count, count * one.seconds + array_seconds, float(held + one.bytes) / 1e6)
-
-
-def batch_mib(n: int, channels: int, sides: Sequence[int], bytes_each: int = 4) -> float:
-    """MiB that the numbers of n patches take: so many channels, sides in voxels.
-
-    >>> batch_mib(8, 4, (64, 64, 64))
-    32.0
-    """
-    return n * channels * prod(sides) * bytes_each / 2**20
 
 
 def _counter(given: list[int]):

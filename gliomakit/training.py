@@ -225,9 +225,7 @@ class _Run:
         for case in self.validation[:1] if _smoke() else self.validation:
             self.ctrl_c.stop_if_asked()
             cases[case.name] = self.learner.dice(case)
-        means = {
-            r: float(np.mean([one[r] for one in cases.values()])) for r in self.settings.regions
-        }
+        means = {r: float(np.mean([c[r] for c in cases.values()])) for r in self.settings.regions}
         means["mean"] = float(np.mean(list(means.values())))
         row: Row = {"step": self.step}
         row |= {f"dice_{name}": round(value, 6) for name, value in means.items()}

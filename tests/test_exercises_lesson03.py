@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gliomakit import cost, patches
+from gliomakit import arithmetic, patches
 from gliomakit.course import build
 from gliomakit.course.exercises import check
 
@@ -27,7 +27,7 @@ def test_the_stub_is_not_yet_and_the_solution_passes(name):
 
 
 def test_the_package_s_functions_pass():
-    assert check("03.memory", cost.batch_mib).passed
+    assert check("03.memory", arithmetic.batch_mib).passed
     assert check("03.starts", patches.starts).passed
     assert check("03.blend", patches.blend).passed
 

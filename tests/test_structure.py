@@ -171,9 +171,11 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 6800
-"""The wings are past their aim since tracking came (1,100 lines: logging, reading, callbacks,
-dashboards). The same holds for them; each further wing says what it adds."""
+CEILING_WINGS = 8650
+"""The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
+dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and the
+pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all. Each further lesson says what it
+adds."""
 
 
 def test_the_package_is_small(capsys):

@@ -243,7 +243,7 @@ contrast.round(1)
 # A number near 0 says that a tissue looks like healthy brain in that sequence. Search for a column
 # that tells all three tissues from the brain *and* from each other. You hardly find one. That is
 # why four sequences are taken, and why a missing one costs something. (Rules have exceptions. Is
-# the core darker than healthy brain on T1, as the list above says? In phantom 12 it is not.)
+# the core darker than healthy brain on T1, as the list above says? Try other patients.)
 #
 # ## The same slice with its label, and the others
 #

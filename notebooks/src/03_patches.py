@@ -52,7 +52,7 @@ from ipywidgets import FloatSlider, Image, VBox
 from scipy.stats import binom
 from torch.nn import functional as F
 
-from gliomakit import UNet3d, cost, find_cases, patches, plots, sliding_window
+from gliomakit import UNet3d, arithmetic, find_cases, patches, plots, sliding_window
 from gliomakit.course import choose_size, emit
 from gliomakit.course.exercises import check, use
 from gliomakit.patches import PatchSampler, augment_intensity, cut, gaussian, tiles
@@ -90,7 +90,7 @@ check("03.memory", batch_mib)
 # sequences, and 400 of them are trained on. Guess first: does one scan fit into 12 GB?
 
 # %%
-batch_mib = use("03.memory", batch_mib, cost.batch_mib)
+batch_mib = use("03.memory", batch_mib, arithmetic.batch_mib)
 scan, patch = (240, 240, 155), (64, 64, 64)
 
 print(f"one scan              {batch_mib(1, 4, scan, 4):8.0f} MiB")
