@@ -173,8 +173,8 @@ grow further; a change that makes it smaller lowers this number."""
 
 CEILING_WINGS = 8650
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
-dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and the
-pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all. Each further lesson says what it
+dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
+the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all. Each further lesson says what it
 adds."""
 
 
