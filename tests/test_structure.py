@@ -64,7 +64,7 @@ WINGS = {
     "_room": "",
     "doctor": "project slices",
     "tracking": "plots",
-    "course": "project slices phantom plots doctor",
+    "course": "project slices phantom plots _picture doctor",
     "cli": "project slices phantom plots doctor course download tracking",
     "__main__": "cli",
 }
