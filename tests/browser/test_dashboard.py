@@ -93,7 +93,7 @@ def test_the_page_does_what_it_offers(page, dashboard, tmp_path):
     # a view is kept in the address, and a hostile address is no view
     page.get_by_label("show run 1").check()
     page.locator("#filter").fill("run")
-    kept = page.url
+    kept = page.evaluate("location.href")
     page.goto("about:blank")
     page.goto(kept)
     assert page.locator("#filter").input_value() == "run"

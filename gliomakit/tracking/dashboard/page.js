@@ -351,7 +351,8 @@ const KEPT = ["sort", "descending", "filter", "columns", "smooth", "log", "diffe
 function remember() {
   const view = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
   view.visible = [...state.visible].slice(0, 60).map((id) => id.slice(0, 8));
-  history.replaceState(null, "", "#" + encodeURIComponent(JSON.stringify(view)));
+  // Not history.replaceState: files opened from a disk may not call it.
+  location.replace("#" + encodeURIComponent(JSON.stringify(view)));
 }
 
 function recall() {
