@@ -4,6 +4,7 @@ import csv
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -140,6 +141,8 @@ def test_the_digest_of_files_notices_another_content(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"two")
     assert digest([tmp_path / "a.tif"]) != before
     assert digest([np.zeros(3)]) != digest([np.ones(3)])
+    one, other = pd.DataFrame({"name": ["a", "b"]}), pd.DataFrame({"name": ["a", "c"]})
+    assert digest(one) == digest(one.copy()) != digest(other)
 
 
 def test_figures_that_cannot_be_drawn_are_said_once(learn, tmp_path):

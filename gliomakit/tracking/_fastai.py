@@ -45,6 +45,8 @@ def digest(items: Iterable[object]) -> str:
     (True, False)
     """
     found = hashlib.sha256()
+    if hasattr(items, "itertuples"):  # a table, whose iterator gives the names of its columns
+        items = items.itertuples(index=False)
     for item in items:
         if isinstance(item, Path) and item.is_file():
             with item.open("rb") as file:

@@ -113,18 +113,17 @@ class Keeper:
 
     def upload(self, path: str, value: object, extension: str | None = None) -> None:
         """A file by its content: a path, bytes, text, or something that can be drawn."""
-        named = extension
         if (png := as_png(value)) is not None:
-            content, extension = png, "png"
+            content, kind = png, "png"
         elif isinstance(value, bytes):
-            content, extension = value, "bin"
+            content, kind = value, "bin"
         elif isinstance(value, str | os.PathLike) and Path(value).is_file():
-            content, extension = Path(value).read_bytes(), Path(value).suffix.lstrip(".") or "bin"
+            content, kind = Path(value).read_bytes(), Path(value).suffix.lstrip(".") or "bin"
         elif hasattr(value, "to_html"):
-            content, extension = value.to_html().encode(), "html"
+            content, kind = value.to_html().encode(), "html"
         else:
-            content, extension = str(value).encode(), "txt"
-        self._do(path, "file", self.store.upload, path, content, named or extension)
+            content, kind = str(value).encode(), "txt"
+        self._do(path, "file", self.store.upload, path, content, extension or kind)
 
     def add(self, path: str, values: str | Iterable[str]) -> None:
         """Words of a set, as tags are."""

@@ -55,11 +55,11 @@ class Panel(widgets.VBox):
         tabs = widgets.Tab(
             [
                 widgets.VBox(
-                    [widgets.HBox([self.smooth, self.logarithmic]), self._place("curves")]
+                    [widgets.HBox([self.smooth, self.logarithmic]), self._places["curves"]]
                 ),
-                widgets.VBox([self.different, self._place("sides")]),
-                widgets.VBox([self.score, self._place("parallel")]),
-                widgets.VBox([widgets.HBox([self.picture, self.step]), self._place("picture")]),
+                widgets.VBox([self.different, self._places["sides"]]),
+                widgets.VBox([self.score, self._places["parallel"]]),
+                widgets.VBox([widgets.HBox([self.picture, self.step]), self._places["picture"]]),
             ]
         )
         for number, title in enumerate(("Curves", "Side by side", "Parameters", "Pictures")):
@@ -77,9 +77,6 @@ class Panel(widgets.VBox):
         self.step.observe(lambda _: self._picture(), "value")
         self.again.on_click(lambda _: self.update())
         self.update()
-
-    def _place(self, name: str) -> widgets.Widget:
-        return self._places[name]
 
     @property
     def ticked(self) -> list[Record]:
