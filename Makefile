@@ -13,7 +13,7 @@ ARGS ?=
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results colab resolve clean
+.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results loss-runs colab resolve clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: install-bench ## time the package beside its peers
 results: install-test ## figures of phantoms and of the shipped network, also on GLIOMAKIT_REAL_DATA
 	@$(BIN)/python -m results.phantoms $(ARGS)
 	@$(BIN)/python -m results.shipped $(ARGS)
+
+loss-runs: install ## short trainings with each loss, for lesson 05
+	@$(BIN)/python tools/loss_runs.py $(ARGS)
 
 colab: install-test ## build/gliomakit-colab.zip: wheel, notebooks, a page that says what to do
 	@$(BIN)/python -m gliomakit.course.colab build $(ARGS)

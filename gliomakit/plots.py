@@ -14,6 +14,7 @@
     plots.fields(case, "t1", {"true": field}, brain)         # bias fields as colours
     plots.variants(case, {"1 mm": regions, "4 mm": coarse})  # versions of one label
     plots.positions(prepared, {"uniform": origins})    # where patches lie; plots.patches, blending
+    plots.gradients(probability, {"dice": pull}, reference)  # what a loss asks of each voxel
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -41,6 +42,7 @@ from ._axial import (
 from ._boxes import boxes
 from ._curves import curves, look, parallel
 from ._fields import fields
+from ._gradients import gradients
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
 from ._readings import readings
@@ -62,6 +64,7 @@ __all__ = [
     "compare",
     "curves",
     "fields",
+    "gradients",
     "histograms",
     "largest_slice",
     "look",

@@ -317,7 +317,13 @@ def test_the_wheel_has_everything_the_package_reads(archive, tmp_path):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert tracked <= names  # modules, weights, cards, templates
-    for name in ("papers.json", "sources.json", "README.md", "splits/phantoms.json"):
+    for name in (
+        "papers.json",
+        "sources.json",
+        "README.md",
+        "splits/phantoms.json",
+        "saved/05_losses.json",
+    ):
         assert f"gliomakit/_data/{name}" in names
     top = {name.split("/")[0] for name in names}
     assert top == {"gliomakit", metadata.split("/")[0]}

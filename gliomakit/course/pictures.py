@@ -98,6 +98,31 @@ def patches() -> Figure:
     return plots.positions(case, origins, size=64)
 
 
+def weighted_dice() -> Figure:
+    """What three losses ask of each voxel: a tumour half found, a false alarm."""
+    import torch
+
+    from .. import plots
+    from ..losses import from_name
+
+    reference = torch.zeros(8, 8).long()
+    reference[2:5, 2:5] = 1
+    probability = torch.full((8, 8), 0.05)
+    probability[2:5, 2:4], probability[2:5, 4], probability[6, 6] = 0.7, 0.001, 0.8
+    names = {
+        "cross-entropy": "cross-entropy",
+        "soft Dice": "dice",
+        "weighted Dice": "weighted-dice",
+    }
+    pulls = {}
+    for title, name in names.items():
+        tumour = torch.logit(probability.double()).requires_grad_()
+        logits = torch.stack([torch.zeros_like(tumour), tumour])[None]
+        from_name(name)(logits, reference[None]).backward()
+        pulls[title] = -tumour.grad
+    return plots.gradients(probability, pulls, reference == 1)
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -132,6 +157,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "02_preprocess": preprocess_boxes,
     "03_patches": patches,
     "04_unet3d_by_hand": unet3d_by_hand,
+    "05_weighted_dice": weighted_dice,
     "10_neptune_dashboards": neptune_dashboards,
 }
 """Name of the picture -> what draws it."""

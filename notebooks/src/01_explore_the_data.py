@@ -32,7 +32,7 @@
 # %% [markdown]
 # +++ minutes
 # **Time**: 40 minutes to read and try. The cells compute for about half a minute on two CPU cores
-# (CPU: under 1 minutes; GPU: not measured yet). If lesson 00 has not made the patients yet, they
+# (CPU: under 1 minute; GPU: not measured yet). If lesson 00 has not made the patients yet, they
 # are made first: one or two minutes more.
 
 # %% [markdown]

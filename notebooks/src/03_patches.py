@@ -32,7 +32,7 @@
 # %% [markdown]
 # +++ minutes
 # **Time**: 45 minutes to read and try. The cells compute for about half a minute on two CPU cores
-# (CPU: under 1 minutes; GPU: not measured yet). Four patients with voxels of 1 mm are made when
+# (CPU: under 1 minute; GPU: not measured yet). Four patients with voxels of 1 mm are made when
 # they are first asked for: one or two minutes more.
 
 # %% [markdown]

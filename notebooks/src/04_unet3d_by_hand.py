@@ -35,7 +35,7 @@
 # %% [markdown]
 # +++ minutes
 # **Time**: 50 minutes to read and try. The cells compute for about half a minute on two CPU cores
-# (CPU: under 1 minutes; GPU: not measured yet).
+# (CPU: under 1 minute; GPU: not measured yet).
 
 # %% [markdown]
 # ## Set up

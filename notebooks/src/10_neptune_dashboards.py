@@ -32,7 +32,7 @@
 # %% [markdown]
 # +++ minutes
 # **Time**: 40 minutes to read and try. The cells compute for about a minute on two CPU cores
-# (CPU: under 1 minutes; GPU: not measured yet).
+# (CPU: under 1 minute; GPU: not measured yet).
 
 # %% [markdown]
 # ## Set up

@@ -31,7 +31,7 @@
 # %% [markdown]
 # +++ minutes
 # **Time**: 50 minutes to read and try. The cells compute for about half a minute on two CPU cores
-# (CPU: under 1 minutes; GPU: not measured yet).
+# (CPU: under 1 minute; GPU: not measured yet).
 
 # %% [markdown]
 # ## Set up
@@ -42,11 +42,11 @@
 # %%
 import pandas as pd
 import torch
-from gliomakit.course.saved import saved
 
 from gliomakit import Fit, fit, metrics, plots
 from gliomakit.course import choose_size, emit
 from gliomakit.course.exercises import check, use
+from gliomakit.course.saved import saved
 from gliomakit.losses import LOSSES, RegionLoss, WeightedDiceLoss, from_name
 from gliomakit.patches import PatchSampler
 from gliomakit.paths import prepared_folder
@@ -508,9 +508,9 @@ pd.DataFrame(columns, index).round(3)
 # - **The silent patches cost something.** With both seeds `weighted-dice-paper` ends with more
 #   false tumour and a lower Dice than `weighted-dice`, which differs in the absent class alone. Its
 #   training loss stands higher too: empty patches add a 1 each.
-# - **Most other differences are luck.** `weighted-dice-simple` is the worst of the weighted ones
-#   with one seed and the best of all with the other. Sixty steps, three patients and two seeds
-#   cannot rank eight losses.
+# - **Most other differences are luck.** `weighted-dice-simple` is behind `weighted-dice` with one
+#   seed and the best of all with the other. Sixty steps, three patients and two seeds cannot rank
+#   eight losses.
 #
 # What may you believe, then? What was foretold by a reason, and came with both seeds. It may still
 # shrink in a long training. These runs do not tell.
@@ -611,8 +611,8 @@ emit(
 
 # %% [markdown]
 # +++ quiz 05.compare
-# One network was trained with `uniform` and ends with a training loss of 0.06. Another was trained
-# with `square`, absent `paper`, and ends with 0.69. Which one segments better?
+# One network was trained with `uniform` and ends with a training loss of 0.05. Another was trained
+# with `square`, absent `paper`, and ends with 0.64. Which one segments better?
 #
 # - [ ] The first: its loss is ten times lower.
 #   The two numbers measure different things. `uniform` is small as soon as the background is right.

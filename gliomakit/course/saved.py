@@ -1,4 +1,4 @@
-"""Results that take too long for a lesson: small JSON files, made by a command and kept."""
+"""Results that take too long for a lesson: small files, made by a command and kept."""
 
 from __future__ import annotations
 
@@ -17,12 +17,22 @@ def saved(name: str) -> dict[str, object]:
     >>> saved("05_losses")["about"]["command"]
     'make loss-runs'
     """
+    return json.loads(saved_file(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def saved_file(name: str) -> Path:
+    """Where `notebooks/saved/NAME` lies, in a checkout as in an installed wheel.
+
+    Raises `GliomakitError` if there is no such file.
+
+    >>> saved_file("05_losses.json").name
+    '05_losses.json'
+    """
     root = checkout()
     folder = root / "notebooks" if root else Path(__file__).resolve().parents[1] / "_data"
-    path = folder / "saved" / f"{name}.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+    path = folder / "saved" / name
+    if not path.is_file():
         raise GliomakitError(
             "is not among the lessons' saved results", where=name, todo="install gliomakit again"
-        ) from None
+        )
+    return path
