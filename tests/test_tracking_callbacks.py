@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gliomakit import Fit, fit
+from gliomakit import Fit, fit, metrics
 from gliomakit.slices import import_torchvision
 from gliomakit.tracking import read_runs, start_run
 from gliomakit.tracking.callbacks import FitLog, NeptuneLog, described
@@ -129,6 +129,9 @@ def test_fits_go_on_in_one_count_of_steps(learn, tmp_path):
     assert record.fields["fit/number"] == 2 and record.fields["lr_find/calls"] == 1
     assert record.fields["fit/1/state"] == record.fields["fit/2/state"] == "finished"
     assert record.fields["data/training/items"] == 24
+    rows = list(csv.DictReader(record.files["tables/validation"].open()))
+    assert [row["case"] for row in rows] == [f"item {i}" for i in range(8)]
+    assert np.mean([float(row["loss"]) for row in rows]) == pytest.approx(valid.values[-1])
     assert not record.events and not record.problems
 
 
@@ -153,6 +156,57 @@ def test_figures_that_cannot_be_drawn_are_said_once(learn, tmp_path):
     assert len([w for w in said if "NeptuneLog" in str(w.message)]) == 1
     record = only(tmp_path / "runs")
     assert record.fields["fit/epochs"] == 2 and len(record.series["metrics/valid/mae"].steps) == 2
+
+
+def slices_learner(folder, **changes):
+    """Two patients of three slices to validate on, masks of two classes; one network, 1 × 1."""
+    from fastai.data.core import Datasets
+    from fastai.learner import Learner
+    from fastai.losses import CrossEntropyLossFlat
+
+    names = [folder / patient / f"{patient}_{n}.tif" for patient in "abc" for n in range(3)]
+    dice = np.random.default_rng(0)
+    image = {n: torch.from_numpy(dice.standard_normal((2, 8, 8)).astype(np.float32)) for n in names}
+    mask = {n: (image[n][0] > 0.5).long() for n in names}
+    splits = [list(range(3)), list(range(3, 9))]
+    pairs = Datasets(names, [[lambda n: image[n]], [lambda n: mask[n]]], splits=splits)
+    settings = {"loss_func": CrossEntropyLossFlat(axis=1)} | changes
+    dls = pairs.dataloaders(bs=3, num_workers=0)
+    return Learner(dls, torch.nn.Conv2d(2, 2, 1), path=folder, **settings), image, mask
+
+
+def test_the_table_has_a_patients_slices_in_one_row(tmp_path):
+    learner, image, mask = slices_learner(tmp_path)
+    with learner.no_bar(), learner.no_logging(), start_run("table", tmp_path / "runs") as run:
+        learner.add_cb(NeptuneLog(run, figures=0))
+        learner.fit(2, 1e-1)
+        learner.get_preds(ds_idx=0)
+    record = only(tmp_path / "runs")
+    rows = list(csv.DictReader(record.files["tables/validation"].open()))
+    assert [(row["case"], row["items"]) for row in rows] == [("b", "3"), ("c", "3")]
+    mean = np.mean([float(row["loss"]) for row in rows])
+    assert mean == pytest.approx(record.series["metrics/valid/loss"].values[-1])
+    for row in rows:
+        own = [name for name in image if name.parent.name == row["case"]]
+        with torch.no_grad():
+            found = learner.model.cpu()(torch.stack([image[n] for n in own])).argmax(1).numpy() > 0
+        expected = metrics.dice(found, np.stack([mask[n].numpy() > 0 for n in own]))
+        assert float(row["dice"]) == pytest.approx(expected)
+
+
+def test_a_loss_that_cannot_be_had_item_by_item_leaves_no_table(tmp_path):
+    def own_loss(pred, target):
+        return torch.nn.functional.cross_entropy(pred, target)
+
+    learner, _, _ = slices_learner(tmp_path, loss_func=own_loss)
+    with learner.no_bar(), learner.no_logging(), start_run("own", tmp_path / "runs") as run:
+        learner.add_cb(NeptuneLog(run, figures=0))
+        with pytest.warns(UserWarning, match="NeptuneLog failed in after_batch.*reduction") as said:
+            learner.fit(2, 1e-1)
+    assert len([w for w in said if "NeptuneLog" in str(w.message)]) == 1
+    record = only(tmp_path / "runs")
+    assert "tables/validation" not in record.files and record.fields["fit/1/state"] == "finished"
+    assert record.series["metrics/valid/loss"].steps == [1, 2]
 
 
 def test_a_learner_with_the_log_can_be_exported_and_loaded(learn, tmp_path):

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from fastai.callback.core import Callback
 
-from .callbacks import peak_memory
+from ._items import ItemTable
+from .callbacks import as_csv, peak_memory
 
 
 def _harmless(method: Callable) -> Callable:
@@ -65,6 +66,9 @@ class NeptuneLog(Callback):
              steps; "fit/number" and "fit/phase" say which. In what is pickled (`export`) there is
              no run: a loaded learner logs nothing.
     figures: a figure of predictions every so many epochs, where `show_results` works; 0 for none.
+    table:   at a fit's end its last validation case by case, in "tables/validation": mean loss,
+             how many items, and Dice where the targets are masks. An item's case is its folder
+             (the patient that a slice lies with), or the item itself.
 
     Logged are loss and rate of every step (the rates that the optimiser had, of the last group),
     the recorder's values of every epoch by their names, hyper-parameters, batch size, how many
@@ -76,15 +80,22 @@ class NeptuneLog(Callback):
     order = 60  # after the recorder, whose values it takes
     remove_on_fetch = True
 
-    def __init__(self, run, figures: int = 5):
+    def __init__(self, run, figures: int = 5, table: bool = True):
         super().__init__()
-        self.tracked, self.figures = run, figures
+        self.tracked, self.figures, self.table = run, figures, table
         self.fits = self.steps = self.epochs = 0
         self.open = self.said = False
         self.waiting: list[tuple[int, torch.Tensor, float]] = []
+        self.items, self.cases = ItemTable(), {}
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"tracked": None, "learn": None, "waiting": []}
+        return self.__dict__ | {
+            "tracked": None,
+            "learn": None,
+            "waiting": [],
+            "items": ItemTable(),
+            "cases": {},
+        }
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -130,19 +141,36 @@ class NeptuneLog(Callback):
         self.tracked.wait()
 
     @_harmless
+    def before_validate(self) -> None:
+        self.items = ItemTable()
+
+    @_harmless
     def after_batch(self) -> None:
-        if not self.learn.training or self.finding or not self.open:
+        if self.finding or not self.open:
+            return
+        if not self.learn.training:
+            if self.table:
+                self._add_items()
             return
         # Asked for at the epoch's end: asking a GPU now would wait for it.
         loss = self.learn.loss.detach()
         self.waiting.append((self.steps, loss, float(self.learn.opt.hypers[-1]["lr"])))
         self.steps += 1
 
+    def _add_items(self) -> None:
+        try:
+            self.items.add(self.learn)
+        except Exception:  # a loss that cannot be had item by item
+            self.table = False
+            raise
+
     @_harmless
     def after_epoch(self) -> None:
         if self.finding or not self.open or not self.waiting:
             return
         self._write_steps()
+        # Now, for the figure below validates a few items again.
+        self.cases = self.items.rows(getattr(self.learn.dls.valid, "items", []))
         recorder = self.learn.recorder
         for name, value in zip(recorder.metric_names, recorder.log, strict=False):
             if name in ("epoch", "time"):
@@ -189,6 +217,8 @@ class NeptuneLog(Callback):
         if self.waiting:
             self._write_steps()
         self.open = False
+        if self.cases:
+            self.tracked["tables/validation"].upload(as_csv(self.cases), extension="csv")
         here = self.tracked[f"fit/{self.fits}"]
         here["state"] = "finished"
         here["seconds"] = round(time.monotonic() - self.begun, 1)
