@@ -97,6 +97,21 @@ def test_runs_are_ticked_sorted_and_smoothed(browser, address):
     context.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_dark_where_the_browser_asks_for_it(browser, address, scheme):
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address, timeout=120_000)
+    label = page.get_by_text("descending")
+    label.wait_for(timeout=120_000)
+    colour = "element => getComputedStyle(element).{}.match(/[0-9]+/g).slice(0, 3).map(Number)"
+    ground = page.locator("body").evaluate(colour.format("backgroundColor"))
+    letters = label.evaluate(colour.format("color"))
+    assert (sum(letters) > sum(ground)) == (scheme == "dark")
+    assert abs(sum(letters) - sum(ground)) > 3 * 150
+    context.close()
+
+
 def test_a_taken_port_is_said(runs, address):
     port = address.split(":")[2].split("/")[0]
     command = [sys.executable, "-m", "gliomakit", "dashboard", str(runs), "--serve", "--port", port]
