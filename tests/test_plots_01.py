@@ -78,7 +78,7 @@ def test_volumes_has_one_bar_a_patient_the_largest_first():
 
 def test_a_browser_draws_anew_when_a_control_is_moved(case):
     widgets = pytest.importorskip("ipywidgets")
-    from gliomakit.course.browse import Browser
+    from gliomakit.course.widgets import Browser
 
     asked = []
 

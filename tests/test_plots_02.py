@@ -129,7 +129,8 @@ def test_a_slider_draws_what_it_says():
         drawn.append(value)
         return plots.histograms({"values": {"a": np.array([0.0, value])}})
 
-    slider, image = slide(draw, "value", low=0.0, high=2.0, step=0.5, start=1.0).children
+    browser = slide(draw, "value", low=0.0, high=2.0, step=0.5, start=1.0)
+    slider, image = browser.controls["value"], browser.image
     assert drawn == [1.0] and bytes(image.value[:4]) == b"\x89PNG"
     before = image.value
     slider.value = 2.0

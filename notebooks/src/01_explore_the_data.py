@@ -55,8 +55,8 @@ import pandas as pd
 from gliomakit import checks, find_cases, metrics, plots, regions
 from gliomakit.cases import open_label
 from gliomakit.course import choose_size, emit
-from gliomakit.course.browse import Browser
 from gliomakit.course.exercises import check, use
+from gliomakit.course.widgets import Browser
 from gliomakit.errors import GliomakitError
 from gliomakit.paths import data_folder
 from gliomakit.phantom import embedded

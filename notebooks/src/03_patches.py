@@ -48,13 +48,13 @@ from itertools import product
 
 import numpy as np
 import torch
-from ipywidgets import FloatSlider, Image, VBox
 from scipy.stats import binom
 from torch.nn import functional as F
 
 from gliomakit import UNet3d, arithmetic, find_cases, patches, plots, sliding_window
 from gliomakit.course import choose_size, emit
 from gliomakit.course.exercises import check, use
+from gliomakit.course.widgets import slide
 from gliomakit.patches import PatchSampler, augment_intensity, cut, gaussian, tiles
 from gliomakit.phantom import embedded
 from gliomakit.phantom.dataset import embedded_names
@@ -449,19 +449,14 @@ plots.blending(shape[:2], size=64, overlap=0.5)
 # Run the cell and move the slider (a saved notebook cannot show it). At which overlap does one
 # window pass to the next without a jump?
 
+
 # %%
-slider = FloatSlider(value=0.25, max=0.75, step=0.25, description="overlap")
-shown = Image(format="png")
+def draw_blending(overlap):
+    """The picture above for another overlap."""
+    return plots.blending(shape[:2], 64, overlap)
 
 
-def redraw(change=None):
-    """Draw the picture above for the slider's overlap."""
-    shown.value = plots.blending(shape[:2], 64, slider.value).png()
-
-
-slider.observe(redraw, names="value")
-redraw()
-VBox([slider, shown])
+slide(draw_blending, "overlap", low=0.0, high=0.75, step=0.25, start=0.25)
 
 # %% [markdown]
 # Without overlap the shares jump from 1 to 0: a seam. With more overlap they change more gently,

@@ -507,20 +507,16 @@ plots.receptive(gradient, VOXEL, [computed, computed])
 # what lies below a share of the largest gradient.
 
 # %%
-from ipywidgets import FloatLogSlider, Image, VBox
+from gliomakit.course.widgets import slide
 
 BOX = [computed, computed]
-share = FloatLogSlider(value=1e-2, min=-4, max=-0.5, step=0.25, description="share")
-shown = Image(format="png")
 
 
-def draw(change=None):
-    shown.value = plots.receptive(gradient, VOXEL, BOX, floor=share.value).png()
+def draw_share(power):
+    return plots.receptive(gradient, VOXEL, BOX, floor=10**power)
 
 
-share.observe(draw, "value")
-draw()
-VBox([share, shown])
+slide(draw_share, "share, 10 to the", low=-4, high=-0.5, step=0.25, start=-2)
 
 # %% [markdown]
 # A saved notebook cannot move its slider. This is what it shows at one tenth.
