@@ -102,7 +102,7 @@ def torchvision_state() -> Report:
     """Does torchvision fit PyTorch? `state` is missing, fine, mended or broken; `note` says why."""
     if installed("torchvision") is None:
         return {"state": "missing", "note": "lessons with fastai need it"}
-    from .slices import import_torchvision, mended
+    from ._torchvision import import_torchvision, mended
 
     wanted = wanted_torch(requires("torchvision") or [])
     has = torch.__version__.partition("+")[0]

@@ -83,23 +83,23 @@ def test_the_days_of_the_papers_training_are_counted(report):
 
 
 def test_torchvision_beside_pytorch(monkeypatch):
-    from gliomakit import slices
+    from gliomakit import _torchvision
 
-    monkeypatch.setattr(slices, "import_torchvision", lambda: None)
-    monkeypatch.setattr(slices, "mended", lambda: False)
+    monkeypatch.setattr(_torchvision, "import_torchvision", lambda: None)
+    monkeypatch.setattr(_torchvision, "mended", lambda: False)
     monkeypatch.setattr(doctor, "installed", lambda name: "0.28.0")
     monkeypatch.setattr(doctor, "version", lambda name: "0.28.0")
     monkeypatch.setattr(doctor, "requires", lambda name: ["torch (==2.13.0)"])
     monkeypatch.setattr(doctor.torch, "__version__", "2.13.0+cpu")
     assert torchvision_state() == {"state": "fine", "note": ""}
-    monkeypatch.setattr(slices, "mended", lambda: True)
+    monkeypatch.setattr(_torchvision, "mended", lambda: True)
     state = torchvision_state()
     assert state["state"] == "mended" and "builds of different kinds" in state["note"]
 
     def fails():
-        raise slices.GliomakitError("no")
+        raise _torchvision.GliomakitError("no")
 
-    monkeypatch.setattr(slices, "import_torchvision", fails)
+    monkeypatch.setattr(_torchvision, "import_torchvision", fails)
     monkeypatch.setattr(doctor.torch, "__version__", "2.11.0")
     state = torchvision_state()
     assert state["state"] == "broken"

@@ -38,7 +38,8 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.spl
 # Wings hang on the core. Each names the other wings that it may import.
 WINGS = {
     "project": "",
-    "slices": "",
+    "slices": "_torchvision",
+    "_torchvision": "",
     "phantom": "",
     "plots": "_account _axial _boxes _curves _fields _gradients _histograms _picture _readings "
     "_receptive _reliability _sheet _variants _volumes _windowing",
@@ -63,7 +64,7 @@ WINGS = {
     "_unpack": "_room",
     "_kaggle": "_room",
     "_room": "",
-    "doctor": "project slices",
+    "doctor": "project _torchvision",
     "tracking": "plots",
     "course": "project slices phantom plots _picture doctor",
     "cli": "project slices phantom plots doctor course download tracking",
@@ -172,11 +173,11 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 9100
+CEILING_WINGS = 9350
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lesson 05 360. Each further
-lesson says what it adds. A table of cases for fastai: 70."""
+lesson says what it adds. Slices in the LGG layout, read and made: 270."""
 
 
 def test_the_package_is_small(capsys):
