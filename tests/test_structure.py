@@ -40,6 +40,7 @@ WINGS = {
     "project": "",
     "slices": "_torchvision",
     "_torchvision": "",
+    "slicewise": "",
     "phantom": "",
     "plots": "_account _axial _boxes _curves _fields _gradients _histograms _picture _readings "
     "_receptive _reliability _sheet _variants _volumes _windowing",
