@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,25 +48,29 @@ def smoothed(values: Sequence[float], weight: float) -> np.ndarray:
 def curves(
     runs: Mapping[str, Mapping[str, Curve]],
     smooth: float = 0.0,
-    logarithmic: bool = False,
+    logarithmic: bool | Collection[str] = False,
     looks: Mapping[str, dict[str, object]] | None = None,
     figure: Figure | None = None,
+    across: str = "step",
 ) -> Figure:
     """One panel a metric, one line a run.
 
     runs:   run's name -> metric -> (steps, values); values may hold NaN, which is a gap.
     smooth: weight of the past in an exponential mean, in [0, 1); the raw curve stays, faintly.
+    logarithmic: the vertical axes of all panels, or of these metrics.
     looks:  how a run is drawn (`look`); by default in the order of the runs.
+    across: what the horizontal axes show.
     """
     metrics = sorted({metric for found in runs.values() for metric in found})
     columns = min(3, max(1, len(metrics)))
     rows = max(1, math.ceil(len(metrics) / columns))
-    figure = canvas(figure, 4.2 * columns + 0.2, 2.7 * rows + 0.6, DARK)
+    figure = canvas(figure, 4.2 * columns + 0.2, 2.9 * rows + 0.6, DARK)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, metric in zip(panels, metrics):
         dark_panel(panel)
         panel.set_title(metric, color=LIGHT, fontsize=11)
-        if logarithmic:
+        panel.set_xlabel(across, color=LIGHT, fontsize=9)
+        if metric in logarithmic if isinstance(logarithmic, Collection) else logarithmic:
             panel.set_yscale("log")
         for number, (name, found) in enumerate(runs.items()):
             if metric in found:
@@ -75,12 +79,12 @@ def curves(
     for panel in panels[len(metrics) :]:
         panel.set_axis_off()
     figure.subplots_adjust(
-        left=0.62 / figure.get_figwidth(),
+        left=0.72 / figure.get_figwidth(),
         right=0.985,
         top=1 - 0.35 / figure.get_figheight(),
-        bottom=0.75 / figure.get_figheight(),
-        hspace=0.4,
-        wspace=0.25,
+        bottom=0.92 / figure.get_figheight(),
+        hspace=0.5,
+        wspace=0.28,
     )
     handles, names = _legend(panels)
     figure.legend(

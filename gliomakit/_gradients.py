@@ -41,7 +41,7 @@ def gradients(
                  its own: losses may differ by many powers of ten.
 
     The largest pull stands above each panel. Small grids have the numbers in them, as multiples of
-    that power of ten.
+    that power of ten, which is one for all panels if the scale is.
     """
     probability, reference = np.asarray(probability, float), np.asarray(reference, bool)
     if not pulls:
@@ -63,19 +63,23 @@ def gradients(
     said = []
     for panel, (title, pull) in zip(panels[1:], pulls.items()):
         most = largest[title]
-        power = math.floor(math.log10(most)) if most else 0
-        limit = (max(largest.values()) if common else most) or 1.0
+        top = max(largest.values()) if common else most
+        power = math.floor(math.log10(top)) if top else 0
+        limit = top or 1.0
         shown = np.asarray(pull, float) / 10.0**power
         _grid(
             panel, shown, reference, PULLS, (-limit / 10.0**power, limit / 10.0**power), "{:+.1f}"
         )
-        words = f"largest {most / 10.0**power:.1f} × $10^{{{power}}}$" if most else "no pull at all"
+        words = f"largest {_scientific(most)}" if most else "no pull at all"
         panel.set_title(f"{title}\n{words}", color=LIGHT, fontsize=11, pad=4)
         said.append(f"{title} (largest {most:.1e})")
     handles = [
         Patch(color=TOWARD, label="+  toward tumour"),
         Patch(color=AWAY, label="−  away from tumour"),
     ]
+    if common and max(largest.values()):
+        unit = math.floor(math.log10(max(largest.values())))
+        handles.append(Patch(alpha=0, label=f"numbers in units of $10^{{{unit}}}$"))
     if reference.any():
         handles.append(Line2D([], [], color=LIGHT, linewidth=1.8, label="reference"))
     legend(figure, handles, x=0.01, place="center left")
@@ -84,6 +88,11 @@ def gradients(
         f"tumour, then the pull on each voxel as a colour: {', '.join(said)}"
     )
     return figure
+
+
+def _scientific(value: float) -> str:
+    power = math.floor(math.log10(value))
+    return f"{value / 10.0**power:.1f} × $10^{{{power}}}$"
 
 
 def _grid(

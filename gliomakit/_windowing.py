@@ -53,7 +53,7 @@ def positions(
     shades, said = _shades([prepared.image[0]]), []
     for panel, (title, corners) in zip(panels, origins.items()):
         _grey(panel, prepared.image[0], z, shades, (wide, high))
-        _outlines(panel, regions[..., z], (wide, high))
+        _outlines(panel, regions[:1, ..., z], (wide, high))
         crossing = [c for c in np.asarray(corners) if c[2] <= z < c[2] + size]
         full = [_holds_tumour(prepared.regions, corner, size) for corner in crossing]
         for (x, y, _), tumour in sorted(zip(crossing, full), key=lambda pair: pair[1]):
@@ -153,7 +153,9 @@ def blending(
         share[place] = profile[: place.stop - place.start]
     shares /= shares.sum(axis=0)
     for number, share in enumerate(shares):
-        curves.plot(np.where(share > 0, share, np.nan), linewidth=1.8, **look(number))
+        # One zero on either side shows whether a window fades out or breaks off.
+        near = np.convolve(share > 0, [1, 1, 1], "same") > 0
+        curves.plot(np.where(near, share, np.nan), linewidth=1.8, **look(number))
     curves.plot(shares.sum(axis=0), color=LIGHT, linestyle="--", linewidth=1.2)
     curves.set(ylim=(0, 1.08), xlim=(0, shape[0] - 1))
     words = (
@@ -196,8 +198,8 @@ def _grey(
 
 
 def _outlines(panel: Axes, regions: np.ndarray, size: tuple[float, float]) -> None:
-    """The outlines of one slice's regions, bool (3, x, y)."""
-    for mask, name in zip(regions, REGIONS):
+    """The outlines of one slice's regions, bool (3, x, y), or of the first of them."""
+    for mask, name in zip(regions, REGIONS, strict=False):
         shown = mask[::-1, ::-1].T.astype(np.float32)
         if shown.any() and not shown.all():
             x, y = ((np.arange(n) + 0.5) * s / n for n, s in zip(mask.shape, size))

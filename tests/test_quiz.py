@@ -55,7 +55,10 @@ def test_it_reads_without_a_kernel(question):
     assert text.startswith("**Question 2.** What is")
     shown, folded = text.split("<details>")
     for choice in question.choices:
-        assert choice.text in shown and choice.feedback not in shown and choice.feedback in folded
+        reason = choice.feedback.removeprefix("Right: ")
+        reason = reason[:1].upper() + reason[1:]
+        assert choice.text in shown and reason not in shown and reason in folded
+    assert folded.count("right. ") == 3 and folded.count("Right") == 0, "said once"
     assert folded.count("not right") == 2 and folded.rstrip().endswith("</details>")
 
 

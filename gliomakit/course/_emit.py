@@ -17,20 +17,21 @@ def emit(figure: str | None = None, **values: object) -> None:
             null, for JSON knows neither.
 
     >>> emit("Dice of the whole tumour 0.91", dice_wt=0.9123)
-    Main figure: Dice of the whole tumour 0.91
+    Main result: Dice of the whole tumour 0.91
     """
     bundle: dict[str, object] = {"figures": {name: _plain(v, name) for name, v in values.items()}}
     text = ", ".join(f"{name} = {_short(v)}" for name, v in bundle["figures"].items())
     if figure is not None:
         bundle["figure"] = figure
-        text = f"Main figure: {figure}"
+        text = f"Main result: {figure}"
     shell = _shell()
     if shell is None:
         print(text)
         return
     from IPython.display import display
 
-    display({MIME: bundle, "text/plain": text}, raw=True)
+    # In a lesson bare numbers would repeat what its cells have shown.
+    display({MIME: bundle, "text/plain": text if figure is not None else ""}, raw=True)
 
 
 def _shell():

@@ -46,7 +46,7 @@ def preprocess_boxes() -> Figure:
     from ..phantom.dataset import embedded_names
     from .worked import crop_box
 
-    name = embedded_names("test")[1]
+    name = embedded_names("test")[2]
     (case,) = [files.read() for files in find_cases(embedded()) if files.name == name]
     prepared, reference = preprocess.prepare(case), case.regions()[0]
     predicted = preprocess.restore(prepared.image[0] > THRESHOLD, prepared.frame)

@@ -82,7 +82,7 @@ def to_markdown(question: Question, number: int) -> str:
     lines += [""]
     for i, choice in enumerate(question.choices):
         verdict = "right" if choice.right else "not right"
-        lines.append(f"- **{question.letter(i)}**, {verdict}. {choice.feedback}")
+        lines.append(f"- **{question.letter(i)}**, {verdict}. {_reason(choice)}")
     return "\n".join([*lines, "", "</details>"])
 
 
@@ -110,14 +110,18 @@ def respond(question: Question, index: int) -> str:
     sign, colour, verdict = (
         ("✔", "#009E73", "Right.") if choice.right else ("✘", "#D55E00", "Not yet.")
     )
-    said = choice.feedback
-    if choice.right:  # the text often says so itself
-        said = re.sub(r"^(Right|Yes|Correct)[.,:;]\s*", "", said)
-        said = said[:1].upper() + said[1:]
     return (
         f'<div style="border-left: 4px solid {colour}; padding: 0.3em 0.8em">'
-        f"<b>{sign} {question.letter(index)}. {verdict}</b> {_inline(said)}</div>"
+        f"<b>{sign} {question.letter(index)}. {verdict}</b> {_inline(_reason(choice))}</div>"
     )
+
+
+def _reason(choice: Choice) -> str:
+    """The feedback without a "Right." of its own: the verdict stands before it."""
+    if not choice.right:
+        return choice.feedback
+    said = re.sub(r"^(Right|Yes|Correct)[.,:;]\s*", "", choice.feedback)
+    return said[:1].upper() + said[1:]
 
 
 class Buttons:

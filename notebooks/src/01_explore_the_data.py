@@ -216,13 +216,13 @@ plots.sequences(case, outline=False)
 # - **T1**: a short T1 is bright. White matter is brighter than grey, and fluid is dark. The
 #   tumour's core is often dark. Its main use is to stand beside the next one.
 # - **T1ce**: T1 after a contrast agent. The agent shortens T1, but cannot leave healthy vessels of
-#   the brain. Where the tumour has broken that barrier it leaks, and there the image is bright:
-#   **enhancing tumour**. What is bright on T1ce *and* on T1 is not enhancing, it may be blood or
-#   fat.
+#   the brain (the *blood–brain barrier*). Where the tumour has broken it the agent leaks, and there
+#   the image is bright: **enhancing tumour**. What is bright on T1 already proves nothing, it may
+#   be blood or fat: look whether it became brighter.
 #
 # Does this patient agree? For each tissue of the tumour, the cell computes how far its median lies
 # above the healthy brain's, in units of the healthy brain's own spread. Guess: in which column is
-# edema brightest, and where does enhancing tumour change most between T1 and T1ce?
+# edema brightest, and which tissue changes most between T1 and T1ce?
 
 # %%
 tissues = plots.tissues(reference)  # edema, core, enhancing: they do not overlap
@@ -240,7 +240,9 @@ contrast = pd.DataFrame(contrast)
 contrast.round(1)
 
 # %% [markdown]
-# A number near 0 says that a tissue looks like healthy brain in that sequence. Search for a column
+# Edema is brightest on T2 and FLAIR, where phantom 12 has a near tie, and between T1 and T1ce the
+# enhancing tumour changes most. A number near 0 says that a tissue looks like healthy brain in that
+# sequence. Search for a column
 # that tells all three tissues from the brain *and* from each other. You hardly find one. That is
 # why four sequences are taken, and why a missing one costs something. (Rules have exceptions. Is
 # the core darker than healthy brain on T1, as the list above says? Try other patients.)
@@ -284,6 +286,10 @@ Browser(show_slice, z=z, outline=widgets.Checkbox(value=True, description="outli
 # (WT) is edema, core and enhancing tumour together; **tumour core** (TC) is that without edema;
 # **enhancing tumour** (ET) is the innermost. Regions overlap, so they need three masks, not one.
 #
+# Mind the words: *core* is a tissue, without the enhancing part. *Tumour core* (TC) is a region,
+# core and enhancing tumour together. In the pictures filled colours are tissues (edema blue, core
+# orange, enhancing yellow), and outlines are regions (WT blue, TC orange, ET yellow).
+#
 # Why nested? Because that is what is asked. How much brain is affected: WT. What does a surgeon aim
 # at: mostly TC. Where has the border between blood and brain broken down: ET.
 #
@@ -303,8 +309,8 @@ pd.DataFrame(table).T.astype(object).fillna("–")
 
 # %% [markdown]
 # `brats2017` is the rule from 2017 to 2021, `brats2015` that of 2012 to 2015. The oldest has two
-# numbers for the core: dead tissue and solid tumour that does not enhance. A *cavity* is where a
-# surgeon has already taken tumour out. It is in none of the regions.
+# numbers for the core: 1 is dead tissue, 3 is solid tumour that does not enhance. A *cavity* is
+# where a surgeon has already taken tumour out. It is in none of the regions.
 #
 # **Exercise 2.** Write `nested_regions(label, convention)`. The convention is one of the objects
 # above, with `.edema` (a number), `.core` (a tuple of numbers), `.enhancing` and `.cavity`. Return
@@ -357,7 +363,7 @@ plots.volumes(volumes)
 # %% [markdown]
 # +++ picture
 # *In the picture: one bar a patient, the largest tumour on the left. Blue is the whole tumour, in
-# it orange the core, in that yellow what enhances. "no ET" marks patients without enhancing
+# it orange the tumour core, in that yellow what enhances. "no ET" marks patients without enhancing
 # tumour.*
 
 # %% [markdown]
@@ -424,8 +430,10 @@ fits = regions.fitting(values)
 print(f"numbers {values} fit: {', '.join(fits)}")
 
 # %% [markdown]
-# It cannot say, and refuses to guess. Other programs guess in silence. In MSD's data 1 is edema and
-# 2 is core. In BraTS's it is the other way round. Read it both ways, and measure. To have a Dice as
+# It cannot say, and refuses to guess. (A number may be missing from a label, for a tumour need not
+# have all tissues. A number too many may not.) Other programs guess in silence. In MSD's data 1 is
+# edema and 2 is core. In BraTS's it is the other way round. Read it both ways, and measure. To have
+# a Dice as
 # well, take a second reader whose outlines lie one voxel aside, read by the same rule.
 
 # %%
@@ -441,8 +449,10 @@ for name in ("msd", "brats2023"):
 
 # %% [markdown]
 # WT and ET do not change at all: exchanging 1 and 2 leaves both as they are. TC changes, but is
-# either value impossible? Nothing here looks like an error. A network trained on such labels learns
-# to paint edema as core, and a test set read by the same rule praises it for that.
+# either value impossible? The second TC has the lower Dice only because it is a thin shell, where
+# one voxel costs more. Without the other reading beside it, that number would alarm nobody. A
+# network trained on such labels learns to paint edema as core, and a test set read by the same rule
+# praises it for that.
 #
 # So look. On T1ce, the enhancing rim is bright. What lies *inside* the rim is core. What lies
 # *around* it is edema.
@@ -473,8 +483,9 @@ for finding in swapped_found:
 #
 # ## The other trap: sequences in another order
 #
-# MSD's order is FLAIR, T1, T1ce, T2. BraTS has no order at all, only file names, so every script
-# that packs its files into one makes up an order. In public threads this is the most frequent
+# MSD's order is FLAIR, T1, T1ce, T2. (Its files call T1ce `t1gd`, for gadolinium, the agent's
+# metal.) BraTS has no order at all, only file names, so every script that packs its files into one
+# makes up an order. In public threads this is the most frequent
 # silent error. Make it yourself: the next cell writes your case with an order that `dataset.json`
 # does not know of, and reads it back.
 
@@ -605,7 +616,8 @@ emit(all_cases=everyone, labelled=msd["labelled"], split=list(split.values()))
 # A label has the numbers 0, 1, 2 and 3. Which of these settles what they mean?
 #
 # - [ ] The volumes: the number with most voxels is edema.
-#   In half of the 24 phantoms here it is not: core, or what enhances, is larger than the edema.
+#   In 13 of the 24 phantoms here it is not: core, or what enhances, is larger than the edema. (In
+#   real gliomas edema is the largest part more often.)
 # - [ ] A high Dice between two labels of this kind.
 #   If both are read by the same wrong rule, they agree all the same.
 # - [x] Its `dataset.json` or file names, confirmed by a look at T1ce.

@@ -176,6 +176,7 @@ case = cached(next(files for files in find_cases(embedded(fine=True)) if files.n
 sampler = PatchSampler(case, size=64, foreground=0.5, seed=0)
 batch = sampler.batch(16)
 
+# A prepared case keeps one number a voxel: 0 outside, 1 in WT, 2 in TC, 3 in ET. So has a batch.
 print(f"{case.name}: {case.regions.shape} voxels, {(case.regions > 0).sum():,} of them tumour")
 print(f"one batch of 16 patches: {tuple(batch.image.shape)}, labels {tuple(batch.code.shape)}")
 print(f"400 volumes, 16 patches each, 8 at a time: {400 * 16 // 8} steps an epoch")
@@ -252,7 +253,8 @@ print(f"measured {measured:.1%}: {'inside' if within else 'outside'}")
 # %%
 balanced = sampler.plan(DRAWS).origin
 measured_balanced = count_empty(balanced) / DRAWS
-print(f"expected {exact / 2:.1%}, measured {measured_balanced:.1%}")
+low, high = (bound / DRAWS for bound in binom.interval(0.95, DRAWS // 2, exact))
+print(f"expected {exact / 2:.1%} ({low:.1%} to {high:.1%}), measured {measured_balanced:.1%}")
 plots.positions(
     case, {"anywhere": anywhere[:40], "half of them around the tumour": balanced[:40]}, size=64
 )
@@ -264,10 +266,11 @@ plots.positions(
 # whole tumour.*
 
 # %% [markdown]
-# Half of the draws are sure to hold tumour, the rest are as before: the share halves. It is not
-# free. The squares crowd around the tumour, and the healthy brain is seen less. To the network,
-# tumour now looks far more common than it is. At `foreground=1.0` it never sees a place without
-# tumour nearby, and may later find tumour everywhere. Half is a compromise, no law.
+# Half of the draws are sure to hold tumour, the rest are as before: the share halves, give or take
+# chance, which plays with the free half alone. It is not free. The squares crowd around the tumour,
+# and the healthy brain is seen less. To the network, tumour now looks far more common than it is.
+# At `foreground=1.0` it never sees a place without tumour nearby, and may later find tumour
+# everywhere. Half is a compromise, no law.
 #
 # **Try this.** Set `PATIENT` to 0, whose tumour is several times as large, and run from there. How
 # much does balance matter for that patient? (Little: few patches miss it in the first place.
@@ -303,15 +306,15 @@ def changed(**strength):
 
 
 rows = {f"draw {i + 1}": draw for i, draw in enumerate(draws[:4])}
-rows |= {"as it was": one, "gain and offset": changed(gain=0.3, offset=0.3)}
+rows |= {"the patch": one, "gain and offset": changed(gain=0.3, offset=0.3)}
 rows |= {"gamma": changed(gamma=0.5), "noise": changed(noise=0.5)}
 plots.patches(list(rows.values()), list(rows), columns=4)
 
 # %% [markdown]
 # +++ picture
 # *In the picture: above, four draws of one patch, flipped and turned, with the outlines moving
-# along. Below, the same patch with another brightness: other gain and offset, another gamma (the
-# middle greys shift), noise. The outlines stay. All eight share one grey scale.*
+# along. Below, the patch itself, and with another brightness: other gain and offset, another gamma
+# (the middle greys shift), noise. The outlines stay. All eight share one grey scale.*
 
 # %% [markdown]
 # Three axes may be flipped (8 ways) and the x–y plane turned by quarters (4 ways). That makes 32
@@ -377,10 +380,11 @@ ratio = milliseconds["naive loop"] / milliseconds["sampler, same memory"]
 print(f"The naive loop takes {ratio:.1f} times as long as the sampler in memory that it has.")
 
 # %% [markdown]
-# Look at the second row first. The clever sampler is hardly faster than the loop, if at all.
-# Nothing is calculated here. Voxels are read at one place and written at another, and both do that.
-# What makes the difference is the third row: `out=` hands the sampler the memory of an earlier
-# batch. New memory is not free. The system must find it and clear it, page by page, each time.
+# Look at the second row first. On a quiet machine the clever sampler is hardly faster than the
+# loop. Nothing is calculated here. Voxels are read at one place and written at another, and both do
+# that. What makes the difference is the third row: `out=` hands the sampler the memory of an
+# earlier batch. New memory is not free. The system must find it and clear it, page by page, each
+# time.
 #
 # The fourth row is the bound. No sampler can be faster than writing the batch once, and a patch is
 # slower to read than a batch: its voxels lie in short pieces of 64, far from one another. The naive
@@ -395,8 +399,9 @@ print(f"The naive loop takes {ratio:.1f} times as long as the sampler in memory 
 # ## Whole again
 #
 # The network is trained on patches, and now a whole head comes in. Lay windows over it, segment
-# each, put the results together. Where windows overlap, take a mean. The U-Net's authors called
-# this the *overlap-tile* strategy.
+# each, put the results together. Where windows overlap, take a mean. Its forerunner is the
+# *overlap-tile* strategy of the U-Net's authors: larger windows go in, and only the middle of each
+# result is kept.
 #
 # First the places, along one axis.
 #
@@ -459,8 +464,9 @@ def draw_blending(overlap):
 slide(draw_blending, "overlap", low=0.0, high=0.75, step=0.25, start=0.25)
 
 # %% [markdown]
-# Without overlap the shares jump from 1 to 0: a seam. With more overlap they change more gently,
-# and more windows have to be computed.
+# Without overlap the shares jump from 1 to 0: a seam. (Only the last window, which was moved back,
+# overlaps its neighbour even then.) From 0.25 on they pass smoothly. With more overlap they change
+# more gently, and more windows have to be computed.
 #
 # **Exercise 3.** Write `blend(pieces, windows, shape, weight)`. `pieces` holds n pieces of one
 # size. `windows[i]` is a tuple of slices that says where piece i belongs. `shape` is that of the

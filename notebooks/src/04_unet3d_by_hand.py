@@ -66,7 +66,8 @@ print("one patch, four sequences:", tuple(image.shape))
 
 # %% [markdown]
 # The network that you *run* has 4 filters in its first layer, so that any machine can run it. The
-# paper's has 32. The network that you *count* will be the paper's.
+# paper's has 32. The network that you *count* will be the paper's. It tells tumour from background
+# and no more, so it ends in two classes.
 #
 # ## One convolution
 #
@@ -106,8 +107,8 @@ print("PyTorch:", count_parameters(layer), "| yours:", conv_parameters(3, 4, 32)
 # around the image; then the side stays. Without padding each convolution takes two voxels off.
 #
 # *Max pooling* takes the largest of each 2 × 2 × 2 voxels: it steps by 2 (its *stride*) and halves
-# the side. A *transposed convolution* does the reverse. With side 2 and step 2 it makes a cube of
-# 2 × 2 × 2 voxels out of each voxel, with weights that are learned.
+# the side. A *transposed convolution* goes the other way, without undoing the pooling. With side 2
+# and step 2 it makes a cube of 2 × 2 × 2 voxels out of each voxel, with weights that are learned.
 #
 # How large is the output in general? Count the places where the kernel can stand. On a padded side
 # of `side + 2 * padding` its first voxel can stand at 0, at `stride`, at twice the stride, and so
@@ -379,8 +380,9 @@ plots.account(rows)
 # convolutions, dashed arrows are the skips. Below each layer stand its parameters and its work.*
 
 # %% [markdown]
-# The two rows of bars hardly overlap. Parameters sit at the bottom, where there are many channels:
-# they cost space on the disk. Work is done at the top, where there are many voxels: it costs time.
+# The two rows of bars peak in different places. Most parameters sit at the bottom and one step
+# above it, where there are many channels: they cost space on the disk. Most work is done at the
+# top, where there are many voxels: it costs time.
 
 # %%
 deep = sum(row.parameters for row in rows if row.layer[:3] in ("de4", "de3")) / rows.parameters
@@ -397,11 +399,11 @@ print(f"{dearest.gmac / rows.gmac:.0%} of it all in {dearest.layer} alone")
 #
 # ## From work to hours
 #
-# Training runs each patch forward, then backward, and the backward pass costs twice as much again.
-# A MAC is two operations. The worked example that the paper follows takes 400 patients, 16 patches
-# each, for 100 epochs. Half of a K80, the paper's card, can do at most 4.4 · 10¹² operations a
-# second. Let us grant it half of that. And this machine? The cell runs the small network forward
-# and backward once, and measures.
+# Training runs each patch forward, then backward. The backward pass costs about twice the forward
+# pass, so that is three times in all. A MAC is two operations. MathWorks' worked example, which the
+# paper follows, takes 400 patients, 16 patches each, for 100 epochs. Half of a K80, the paper's
+# card, can do at most 4.4 · 10¹² operations a second. Let us grant it half of that. And this
+# machine? The cell runs the small network forward and backward once, and measures.
 
 # %%
 operations = 2 * 3 * rows.gmac * 1e9
@@ -479,7 +481,7 @@ for voxel in range(64, 72):
 # %%
 VOXEL = (64, 64, 8)
 slab = torch.randn(1, 4, 128, 128, 16, device=DEVICE, requires_grad=True)
-seeing = UNet3d(base_filters=FILTERS).to(DEVICE)  # He's start: signals keep their size
+seeing = UNet3d(base_filters=FILTERS).to(DEVICE)  # He initialisation: signals keep their size
 
 
 def gradient_of(network):
@@ -584,7 +586,7 @@ for batch in BATCHES:
         guess = estimate_mb(side**3, FILTERS, batch)
         print(f"batch {batch}, side {side}: {mb[-1]:7.2f} MB measured, {guess:7.2f} estimated")
     measured[f"batch {batch}"] = {"MB kept, against the patch's side": (SIDES, mb)}
-plots.curves(measured, logarithmic=True)
+plots.curves(measured, logarithmic=True, across="side of the patch in voxels")
 
 # %% [markdown]
 # +++ picture
@@ -608,7 +610,8 @@ print(f"weights, gradients and Adam's two averages: {4 * 4 * rows.parameters / 1
 # So nineteen million parameters are not what fills a card. What fills it are the arrays in between.
 # By this count a batch of 8 fits on half a K80 with its 12 GB. A whole patient does not, and that
 # is why lesson 03 cuts patches. The true peak is somewhat higher than these numbers: gradients and
-# the workspace of the convolutions come on top.
+# the workspace of the convolutions come on top. (Lesson 03 adds up what the layers give, and no
+# more. Here the joined arrays and the places of the maxima are counted too, and a GiB is 1.07 GB.)
 #
 # ## Count another one
 #
@@ -661,6 +664,7 @@ for name in ("en1", "en2", "en3", "de4", "de3", "de2", "de1"):
         f"{name}: side {first.side:2}, channels {entering} -> {first.channels} -> {second.channels}"
     )
 
+print("batch norm nowhere, as in the paper, after each block's first convolution, after all:")
 for norm in ("none", "paper", "first", "batch"):
     with torch.device("meta"):
         network = UNet3d(norm=norm)
@@ -674,7 +678,7 @@ for norm in ("none", "paper", "first", "batch"):
 # - *"Leaky ReLU"* stands in one list of layers, *ReLU* in the description. Here a count is
 #   helpless: neither has a parameter. The text contradicts itself, and we follow the description.
 # - *Batch norm* is described in the encoders only. Had it been put into every block, the counts
-#   above would tell. A difference of a thousand in nineteen million is small, and it is exact.
+#   above would tell. A difference of 1,408 in nineteen million is small, and it is exact.
 #
 # None of this makes the paper's result wrong. It makes it harder to repeat. The text that reached
 # us gives no sum of parameters. That one number would have decided two of the four, the halving and
@@ -712,8 +716,8 @@ emit(
 # +++ quiz 04.field
 # You add a fourth pooling with its blocks. The patch stays at 64. What happens to the view?
 #
-# - [ ] Each voxel sees more of the patient during training.
-#   It cannot: nothing outside the patch enters the network. The field was wider than it before.
+# - [ ] Each voxel sees more of the patient during training. It cannot: nothing outside the patch
+#   enters the network. The field was wider than the patch already.
 # - [x] The computed field grows, but in training it still ends at the patch's border.
 #   Right. A wider field needs a larger patch, or coarser voxels, to be of use.
 # - [ ] Nothing, for the field depends on the number of filters.

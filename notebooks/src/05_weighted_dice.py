@@ -147,7 +147,8 @@ def one_answer(share):
 
 def draw_answers(percent):
     found = one_answer(percent / 100)
-    return plots.curves({f"{percent:g} % tumour": {t: (answers, v) for t, v in found.items()}})
+    curves = {f"{percent:g} % tumour": {t: (answers, v) for t, v in found.items()}}
+    return plots.curves(curves, across="the one probability")
 
 
 best = {t: answers[min(range(49), key=v.__getitem__)] for t, v in one_answer(0.02).items()}
@@ -166,8 +167,9 @@ draw_answers(2.0)
 # "no tumour anywhere" is where it goes. Soft Dice goes to the other end and calls everything
 # tumour.
 #
-# The weighted Dice stands between. Where tumour is rare, its best single answer is near the square
-# root of the share. That is more than the share, and still below a half: an empty mask too.
+# The weighted Dice stands between. Where tumour is rare, its best single answer is a little below
+# the square root of the share (√0.02 is 0.14). That is more than the share, and still below a half:
+# an empty mask too. Soft Dice is almost flat: look at the numbers on its axis.
 #
 # **Try this.** Move the share of tumour. From which share on does each loss prefer a mask that is
 # not empty? (Cross-entropy and the weighted Dice from 50 %. Soft Dice looks at the tumour alone: it
@@ -267,7 +269,10 @@ for title in ("cross-entropy", "one minus soft Dice"):
 for name in ("dice", "weighted-dice", "dice-ce"):
     at = pull(from_name(name), probability, target)
     ratio = float(at[missed] / at[seen])
-    print(f"{name:14} pulls {ratio:.3f} times as hard at the missed voxel as at a found one")
+    print(f"{name:14} pulls {ratio:.4f} times as hard at the missed voxel as at a found one")
+
+# %% [markdown]
+# With cross-entropy in it the missed voxel is heard, though not more than a found one.
 
 # %% [markdown]
 # ## Equations 1 and 2
@@ -277,11 +282,12 @@ for name in ("dice", "weighted-dice", "dice-ce"):
 # $$L = 1 - \frac{2 \sum_k w_k \sum_m Y_{km} T_{km}}{\sum_k w_k \sum_m (Y_{km}^2 + T_{km}^2)}
 # \qquad w_k = \frac{1}{\left(\sum_m T_{km}\right)^2}$$
 #
-# The weight falls with the square of a class's area. A missed tumour of ten voxels shall count as
-# much as a large background. Two details are easy to miss. The sums over classes stand above *and*
-# below, and the division comes last: otherwise the weights would cancel. And $Y$ is squared below
-# (Sudre's paper of 2017, where the weights come from, does not square). The text says that $m$ runs
-# "along the first two dimensions"; a patch has three, and we take all of its voxels.
+# The weight falls with the square of a class's area. A missed tumour of ten voxels shall not drown
+# in a large background. (With the square it even weighs more; we come back to that.) Two details
+# are easy to miss. The sums over classes stand above *and* below, and the division comes last:
+# otherwise the weights would cancel. And $Y$ is squared below (Sudre's paper of 2017, where the
+# weights come from, does not square). The text says that $m$ runs "along the first two dimensions";
+# a patch has three, and we take all of its voxels.
 #
 # What if a patch lacks a class? Its area is 0, and equation 2 divides by zero. The equations do not
 # say what to do then.
@@ -406,8 +412,9 @@ for name in LOSSES:
 # ## A sliver that takes over
 #
 # The **third pathology** is the other side of the weights. Ten tumour voxels in a corner of a patch
-# of 262,144: in the table, missing them costs 0.9999 under `square`. Finding them, with 1 % of
-# probability elsewhere, still costs more than a half. How much of all the pull goes to those ten?
+# of 262,144, which is 0.004 %: in the table, missing them costs 0.9999 under `square`. Finding
+# them, with 1 % of probability elsewhere, still costs more than a half. How much of all the pull
+# goes to those ten?
 
 # %%
 sliver = simple_patch(10, 0.3, 0.05)
@@ -484,7 +491,9 @@ for kind in (torch.float32, torch.float16):
 # %%
 kept = saved("05_losses")
 about, runs = kept["about"], kept["runs"]
-print(f"`{about['command']}`: {about['seconds']} s on {about['machine']}; {about['versions']}")
+versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+print(f"`{about['command']}`: {about['seconds']} s on {about['machine']}")
+print(versions)
 print(f"{about['training']} phantoms to train on, {len(about['validation'])} to validate on")
 
 first, last = runs[0]["step"][0], runs[0]["step"][-1]
@@ -501,10 +510,13 @@ pd.DataFrame(columns, index).round(3)
 # *Found / true* is the number of voxels that are called tumour, over the number that are. Dice is
 # the mean of three phantoms. Read the table with care: it is small.
 #
-# - **The single answers come true.** At the first look both cross-entropy runs call almost nothing
+# - **Two single answers come true.** At the first look both cross-entropy runs call almost nothing
 #   tumour. Both runs of plain `dice` call many times too much tumour. That is what the curves above
-#   foretold. Later, cross-entropy leaves the empty mask and is about as good as the others. `dice`
-#   does not come down in these sixty steps; it is silent on empty patches as well.
+#   foretold. Later, cross-entropy leaves the empty mask and is among the best. `dice` comes down by
+#   a third only in these sixty steps; it is silent on empty patches as well.
+# - **One does not.** An empty mask was foretold for `weighted-dice`, and after twenty steps it
+#   calls two to three times too much tumour. By then its network tells voxels apart, and a single
+#   answer says nothing any more. These runs do not show how it began.
 # - **The silent patches cost something.** With both seeds `weighted-dice-paper` ends with more
 #   false tumour and a lower Dice than `weighted-dice`, which differs in the absent class alone. Its
 #   training loss stands higher too: empty patches add a 1 each.
@@ -543,13 +555,13 @@ lines = {
     loss: {title: mean_of_seeds(loss, what) for what, title in shown.items()} for loss in DRAWN
 }
 lines["yours"] = {"Dice": tuple(zip(*live))}
-plots.curves(lines, logarithmic=True)
+plots.curves(lines, logarithmic=["found / true"])
 
 # %% [markdown]
 # +++ picture
-# *In the picture: four losses, each the mean of two seeds, on logarithmic axes, and your own run.
-# In the middle, cross-entropy comes from far below 1, plain `dice` from far above. On the right,
-# the training losses: these are different quantities and cannot be compared.*
+# *In the picture: four losses, each the mean of two seeds, and your own run, one seed. In the
+# middle, on a logarithmic axis, cross-entropy comes from far below 1, plain `dice` from far above.
+# On the right, the training losses: these are different quantities and cannot be compared.*
 
 # %% [markdown]
 # **Try this.** Set `LIVE = "weighted-dice"`, then `SEED = 1`. Which of the two changes moves the
@@ -582,7 +594,7 @@ emit(
 #
 # You can ask these questions of any loss, also of one that is in no book:
 #
-# 1. What is its best single answer for all voxels? The training begins there.
+# 1. What is its best single answer for all voxels? A training may begin there.
 # 2. What does it say of an empty patch? Value *and* pull.
 # 3. Whose error decides it? Look at the share of the pull, not at the value.
 # 4. Which constants are in it, and small beside what?
@@ -632,7 +644,7 @@ emit(
 #   Right. A wrong prediction then looks nearly right to the loss.
 # - [ ] Nothing: larger patches show more context.
 #   Context helps the prediction, after training. Here the number changed before anything was
-#   learnt.
+#   learned.
 
 # %% [markdown]
 # +++ quiz 05.third
@@ -651,8 +663,8 @@ emit(
 # ## What to remember
 #
 # - A threshold has no slope. A loss works on probabilities.
-# - Before a network can tell voxels apart, it gives the best single answer. For cross-entropy that
-#   is an empty mask; for soft Dice a full one.
+# - As long as a network cannot tell voxels apart, the best it can do is a single answer. For
+#   cross-entropy that is an empty mask; for soft Dice a full one.
 # - Look at gradients, not only at values. A loss of 1 may pull at nothing.
 # - Dice losses forget what is surely missed. Cross-entropy does not: hence their sum.
 # - Weights decide whose error counts. A constant is small only beside something. Sum in 32 bits.

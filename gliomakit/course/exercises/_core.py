@@ -7,6 +7,7 @@ import html
 import importlib.util
 import inspect
 import linecache
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,7 +42,10 @@ class Result:
         return f"{_SIGNS[self.status]} {self.name}, {self.status}: {self.message}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
-        said = self.message[:1].upper() + self.message[1:]
+        said = self.message
+        if not re.match(r"\w+[(_]", said):  # the name of a function stays as it is
+            said = said[:1].upper() + said[1:]
+        said += "" if said.endswith((".", "?", "!")) else "."
         border = f"border-left: 4px solid {_COLOURS[self.status]}; padding: 0.3em 0.8em"
         return {
             "text/plain": repr(self),
@@ -158,7 +162,7 @@ def _judge(name: str, function: object) -> Result:
     try:
         limited(lambda: exercise.checker(Answer(function, exercise.call)), SECONDS)
     except NotImplementedError:
-        return Result(name, "not yet", "write your answer in the cell above, run it, check again")
+        return Result(name, "not yet", "write your answer in this cell, and run it again")
     except Hint as hint:
         return Result(name, "wrong", str(hint))
     except TimeUp:
