@@ -318,9 +318,11 @@ def test_the_wheel_has_everything_the_package_reads(archive, tmp_path):
     }
     assert tracked <= names  # modules, weights, cards, templates
     for name in (
+        "lgg_slices.json",
         "papers.json",
         "sources.json",
         "README.md",
+        "splits/lgg.json",
         "splits/phantoms.json",
         "saved/05_losses.json",
     ):
