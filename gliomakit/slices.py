@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
 
 from ._torchvision import import_torchvision, mended
 from .errors import GliomakitError
@@ -32,6 +34,7 @@ __all__ = [
     "mended",
     "read_image",
     "read_mask",
+    "read_masks",
     "read_patient",
     "slice_of",
     "split_by_patient",
@@ -180,6 +183,20 @@ def read_patient(patient: SlicePatient) -> tuple[NDArray[np.uint8], NDArray[np.b
                     f"is {_by(array.shape)}, the patient's first slice {_by(size)}", where=path
                 )
     return np.stack(images), np.stack(masks)
+
+
+def read_masks(folder: str | Path, progress: bool = False) -> dict[str, NDArray[np.bool_]]:
+    """The masks of all patients in a folder, stacked: patient -> (n, rows, columns).
+
+    Taken are files named PATIENT_NUMBER_mask.tif or, where there is none, PATIENT_NUMBER.tif, in
+    the folder or below it. Empty if there is no such file. progress: a bar on stderr, if that is a
+    terminal.
+    """
+    found = [path for path in sorted(Path(folder).rglob("*.tif*")) if _NAME.fullmatch(path.name)]
+    masks = [path for path in found if _NAME.fullmatch(path.name)["mask"]] or found
+    hidden = not progress or len(masks) < 100 or not sys.stderr.isatty()
+    with tqdm(masks, "read", unit="mask", disable=hidden, leave=False) as shown:
+        return stack(masks, [read_mask(path) for path in shown])
 
 
 def stack(paths: Sequence[str | Path], slices: Sequence[NDArray]) -> dict[str, NDArray]:

@@ -28,6 +28,7 @@ COMMANDS = (
     "train",
     "segment",
     "evaluate",
+    "audit",
     "course",
 )
 

@@ -41,6 +41,8 @@ WINGS = {
     "slices": "_torchvision",
     "_torchvision": "",
     "slicewise": "",
+    "audit": "slicewise _audit_page",
+    "_audit_page": "audit",
     "phantom": "",
     "plots": "_account _axial _boxes _curves _fields _gradients _histograms _picture _readings "
     "_receptive _reliability _sheet _variants _volumes _windowing",
@@ -68,7 +70,7 @@ WINGS = {
     "doctor": "project _torchvision",
     "tracking": "plots",
     "course": "project slices phantom plots _picture doctor",
-    "cli": "project slices phantom plots doctor course download tracking",
+    "cli": "project slices phantom plots audit doctor course download tracking",
     "__main__": "cli",
 }
 
@@ -174,11 +176,11 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 9450
+CEILING_WINGS = 9850
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lesson 05 360. Each further
-lesson says what it adds. Slices in the LGG layout, read, made and scored: 370."""
+lesson says what it adds. Slices in the LGG layout, read, made and scored: 370. The audit: 380."""
 
 
 def test_the_package_is_small(capsys):
