@@ -15,6 +15,9 @@
     plots.variants(case, {"1 mm": regions, "4 mm": coarse})  # versions of one label
     plots.positions(prepared, {"uniform": origins})    # where patches lie; plots.patches, blending
     plots.gradients(probability, {"dice": pull}, reference)  # what a loss asks of each voxel
+    plots.box_plot({"Dice": {"wt": values}})           # scores of many cases, each a point
+    plots.angles({"reference": regions}, spacing)      # the labelled volume as surfaces
+    plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -29,6 +32,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ._account import account
+from ._angles import angles
 from ._axial import (
     QUIET,
     View,
@@ -39,6 +43,7 @@ from ._axial import (
     outline_lines,
     tissues,
 )
+from ._box_plot import box_plot
 from ._boxes import boxes
 from ._curves import curves, look, parallel
 from ._fields import fields
@@ -49,6 +54,7 @@ from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
 from ._sheet import sheet
+from ._uncertainty import uncertainty
 from ._variants import variants
 from ._volumes import volumes
 from ._windowing import blending, patches, positions
@@ -59,7 +65,9 @@ from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_CO
 __all__ = [
     "Picture",
     "account",
+    "angles",
     "blending",
+    "box_plot",
     "boxes",
     "compare",
     "curves",
@@ -77,6 +85,7 @@ __all__ = [
     "sequences",
     "sheet",
     "tissues",
+    "uncertainty",
     "variants",
     "volumes",
 ]

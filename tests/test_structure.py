@@ -44,10 +44,12 @@ WINGS = {
     "audit": "slicewise _audit_page",
     "_audit_page": "audit",
     "phantom": "",
-    "plots": "_account _axial _boxes _curves _fields _gradients _histograms _picture _readings "
-    "_receptive _reliability _sheet _variants _volumes _windowing",
+    "plots": "_account _angles _axial _box_plot _boxes _curves _fields _gradients _histograms "
+    "_picture _readings _receptive _reliability _sheet _uncertainty _variants _volumes _windowing",
     "arithmetic": "",
     "_account": "_axial _picture _reliability",
+    "_angles": "_axial _picture",
+    "_box_plot": "_axial _picture _reliability",
     "_receptive": "_axial _picture _reliability",
     "_curves": "_axial _picture _reliability",
     "_boxes": "_axial _picture",
@@ -55,6 +57,7 @@ WINGS = {
     "_gradients": "_picture",
     "_histograms": "_curves _picture _reliability",
     "_sheet": "_axial _picture",
+    "_uncertainty": "_axial _boxes _picture",
     "_variants": "_axial _picture",
     "_readings": "_axial _picture",
     "_reliability": "_axial _picture",
@@ -176,10 +179,11 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 9850
+CEILING_WINGS = 10450
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
-the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lesson 05 360. Each further
+the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lesson 05 360, 07
+580. Each further
 lesson says what it adds. Slices in the LGG layout, read, made and scored: 370. The audit: 380."""
 
 

@@ -123,6 +123,20 @@ def weighted_dice() -> Figure:
     return plots.gradients(probability, pulls, reference == 1)
 
 
+def evaluate() -> Figure:
+    """A phantom of the test set and the shipped network's answer, as surfaces from three sides."""
+    from .. import plots, preprocess, weights
+    from ..cases import find_cases
+    from ..inference import segment
+    from ..phantom import embedded
+    from ..phantom.dataset import embedded_names
+
+    name = embedded_names("test")[6]
+    (case,) = [files.read() for files in find_cases(embedded()) if files.name == name]
+    turned = {"reference": case.regions(), "prediction": segment(case, weights.load()).regions}
+    return plots.angles(turned, case.spacing, preprocess.brain_mask(case.image))
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -158,6 +172,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "03_patches": patches,
     "04_unet3d_by_hand": unet3d_by_hand,
     "05_weighted_dice": weighted_dice,
+    "07_evaluate": evaluate,
     "10_neptune_dashboards": neptune_dashboards,
 }
 """Name of the picture -> what draws it."""

@@ -62,3 +62,22 @@ def test_lesson_02_works_on_real_patients(tmp_path, monkeypatch):
     found = outcome.figures
     assert found["dice_in_box"] >= found["dice_everywhere"] > 0.4
     assert 0 <= found["gap_network"] < 0.02 and found["copy_by_slice"] > found["copy_by_patient"]
+
+
+@pytest.mark.parametrize(("folder", "n"), [("brats2021", 5), ("msd_partial", 2)])
+def test_lesson_07_scores_real_patients(folder, n, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / folder))
+    (outcome,) = run.run(["07"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    found = outcome.figures
+    assert found["n"] == n and found["dice_tc"] > 0.4
+    assert found["low_wt"] <= found["dice_wt"] <= found["high_wt"]
+    if n > 2:
+        assert found["hd95_two_left_out"] <= found["hd95_none_missed"] < found["hd95_two_counted"]
+
+
+def test_lesson_07_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "lgg"))
+    (outcome,) = run.run(["07"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    assert outcome.figures["n"] == 8
