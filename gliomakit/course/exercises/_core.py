@@ -46,6 +46,7 @@ class Result:
         if not re.match(r"\w+[(_]", said):  # the name of a function stays as it is
             said = said[:1].upper() + said[1:]
         said += "" if said.endswith((".", "?", "!")) else "."
+        said += " Now run the cells below." if self.passed else ""
         border = f"border-left: 4px solid {_COLOURS[self.status]}; padding: 0.3em 0.8em"
         return {
             "text/plain": repr(self),
