@@ -13,10 +13,10 @@ ARGS ?=
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results loss-runs colab resolve clean
+.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results loss-runs training-runs colab resolve clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 course: install ## install, execute every lesson, write build/course/index.html
 	@$(BIN)/gliomakit course $(ARGS)
@@ -49,6 +49,9 @@ results: install-test ## figures of phantoms and of the shipped network, also on
 
 loss-runs: install ## short trainings with each loss, for lesson 05
 	@$(BIN)/python tools/loss_runs.py $(ARGS)
+
+training-runs: install ## the network and the comparisons that lesson 06 shows
+	@$(BIN)/python tools/training_runs.py $(ARGS)
 
 colab: install-test ## build/gliomakit-colab.zip: wheel, notebooks, a page that says what to do
 	@$(BIN)/python -m gliomakit.course.colab build $(ARGS)

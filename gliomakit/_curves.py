@@ -78,17 +78,25 @@ def curves(
                 _line(panel, *found[metric], smooth, name, style)
     for panel in panels[len(metrics) :]:
         panel.set_axis_off()
+    handles, names = _legend(panels)
+    side_by_side = _fitting(names, figure.get_figwidth())
+    lines = max(1, math.ceil(len(names) / side_by_side))
     figure.subplots_adjust(
         left=0.72 / figure.get_figwidth(),
         right=0.985,
         top=1 - 0.35 / figure.get_figheight(),
-        bottom=0.92 / figure.get_figheight(),
+        bottom=(0.72 + 0.2 * lines) / figure.get_figheight(),
         hspace=0.5,
         wspace=0.28,
     )
-    handles, names = _legend(panels)
     figure.legend(
-        handles, names, loc="lower left", ncols=4, frameon=False, labelcolor=LIGHT, fontsize=10
+        handles,
+        names,
+        loc="lower left",
+        ncols=side_by_side,
+        frameon=False,
+        labelcolor=LIGHT,
+        fontsize=10,
     )
     figure.alt = f"Curves of {', '.join(metrics) or 'nothing'} for {', '.join(runs) or 'no run'}"
     return figure
@@ -148,6 +156,16 @@ def _legend(panels: Sequence[Axes]) -> tuple[list, list[str]]:
         for handle, name in zip(*panel.get_legend_handles_labels()):
             found.setdefault(name, handle)
     return list(found.values()), list(found)
+
+
+def _fitting(names: Sequence[str], width: float) -> int:
+    """How many entries of the legend, four at most, stand side by side in so many inches.
+
+    >>> _fitting(["one", "two"], 4.4), _fitting(["a rather long name", "two"], 4.4)
+    (4, 2)
+    """
+    each = 0.6 + 0.075 * max(map(len, names), default=0)
+    return min(4, max(1, int(width / each)))
 
 
 def _key(value: object) -> object:

@@ -325,6 +325,8 @@ def test_the_wheel_has_everything_the_package_reads(archive, tmp_path):
         "splits/lgg.json",
         "splits/phantoms.json",
         "saved/05_losses.json",
+        "saved/06_runs.json",
+        "saved/06_wt.safetensors",
     ):
         assert f"gliomakit/_data/{name}" in names
     top = {name.split("/")[0] for name in names}

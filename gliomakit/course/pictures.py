@@ -137,6 +137,23 @@ def evaluate() -> Figure:
     return plots.angles(turned, case.spacing, preprocess.brain_mask(case.image))
 
 
+def train() -> Figure:
+    """Seen and unseen phantoms in three saved runs: under- and overfitting, and neither."""
+    from .. import plots
+    from .saved import saved
+
+    curves, looks = {}, {}
+    for number, (title, found) in enumerate(saved("06_runs")["fits"]["runs"].items()):
+        for group, part, dash in (("seen", "training", 0), ("unseen", "validation", 7)):
+            name = f"{title}, {group}"
+            looks[name] = plots.look(number + dash)
+            curves[name] = {
+                what: (found["step"], found[f"{part} {key}"])
+                for key, what in (("dice", "Dice"), ("loss", "loss"))
+            }
+    return plots.curves(curves, looks=looks)
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -172,6 +189,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "03_patches": patches,
     "04_unet3d_by_hand": unet3d_by_hand,
     "05_weighted_dice": weighted_dice,
+    "06_train": train,
     "07_evaluate": evaluate,
     "10_neptune_dashboards": neptune_dashboards,
 }
