@@ -18,6 +18,7 @@
     plots.box_plot({"Dice": {"wt": values}})           # scores of many cases, each a point
     plots.angles({"reference": regions}, spacing)      # the labelled volume as surfaces
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
+    plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -50,6 +51,7 @@ from ._fields import fields
 from ._gradients import gradients
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
+from ._published import ranges, scores, undone
 from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
@@ -79,13 +81,16 @@ __all__ = [
     "parallel",
     "patches",
     "positions",
+    "ranges",
     "readings",
     "receptive",
     "reliability",
+    "scores",
     "sequences",
     "sheet",
     "tissues",
     "uncertainty",
+    "undone",
     "variants",
     "volumes",
 ]

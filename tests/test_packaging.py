@@ -277,9 +277,7 @@ def test_an_old_python_can_read_the_installer():
 
 # --- commands -------------------------------------------------------------------------------------
 
-TARGETS = (
-    "course test lab quick notebooks weights bench results loss-runs colab resolve lint clean help"
-)
+TARGETS = "course test lab quick notebooks weights bench results loss-runs training-runs colab resolve lint clean help"
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make here")
@@ -395,3 +393,44 @@ def test_the_papers_figures_agree_with_each_other():
     assert lgg["slices"] == test["slices"] + note["training"]["slices"] == 3929
     share = lgg["slices_without_tumour"] / lgg["slices"]
     assert share == pytest.approx(lgg["share_without_tumour"], abs=0.0001)
+
+
+def test_the_second_papers_figures_agree_with_each_other():
+    fastai, note = papers()["fastai_paper"], papers()["public_notebook"]
+    original, table = fastai["original_unet"], fastai["claimed"]["table1"]
+    side = original["input"]
+    for _ in range(original["poolings"]):
+        side = (side - 4) // 2
+    channels = original["first_channels"] * 2 ** original["poolings"]
+    assert original["bottom"] == [side - 4, side - 4, channels]
+    assert "*".join(map(str, original["bottom"])) == fastai["claimed"]["unet_sizes_stated"][0]
+    padded = note["side"] // 2 ** original["poolings"]
+    assert original["padded_256_bottom"] == [padded, padded, channels]
+    assert {len(table[k]) for k in ("training_loss", "validation_loss", "dice")} == {5}
+    assert round(note["predicting_nothing"]["dice"], 6) == note["dice_of_epoch_2"]
+    assert round(note["dice_of_epoch_2"], 3) == note["dice"][1]
+    low, high = fastai["claimed"]["optimal_rates"]
+    assert low <= fastai["claimed"]["rate"] <= high
+    assert fastai["quotes"]["rates"] == f"{low:.0e} to {high:.0e}"
+    missing = papers()["lgg"]["missing"]
+    assert missing["both"] == missing["pre_contrast"] < missing["post_contrast"]
+
+
+def test_the_papers_are_quoted_in_short_phrases_only():
+    for paper in ("shaukat2022", "fastai_paper"):
+        for phrase in papers()[paper]["quotes"].values():
+            assert len(phrase.split()) <= 16, phrase
+
+
+def test_the_first_papers_modules_are_those_of_its_layers():
+    paper = papers()["shaukat2022"]
+    claimed, names = paper["claimed"], [row["layer"] for row in paper["network"]["layers"]]
+    for kind, wanted in (("en", claimed["encoders"]), ("de", claimed["decoder_modules"])):
+        modules = {name.split("_")[0] for name in names if name.startswith(kind)}
+        assert len(modules) == wanted
+        for module in modules:
+            convolutions = [n for n in names if n.startswith(f"{module}_conv")]
+            assert len(convolutions) == claimed["convolutions_a_module"]
+    figures = [n for numbers in claimed["figures"].values() for n in numbers]
+    assert len(figures) == len(set(figures)) and max(figures) == 11
+    assert round(claimed["mean_dice"] * 100) - claimed["average_dice_percent"] in (0, 1)

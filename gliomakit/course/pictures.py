@@ -5,6 +5,7 @@ Drawn by the build when it is missing, and kept in the tree; delete the file to 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,29 @@ def neptune_dashboards() -> Figure:
     return plots.curves(curves, smooth=0.6, logarithmic=True)
 
 
+def read_the_papers() -> Figure:
+    """What predicting nothing and copying score, and what two papers' numbers may mean."""
+    from .. import plots
+    from ..project import shipped
+    from .worked_papers import positive_range
+
+    papers = json.loads(shipped("papers.json").read_text(encoding="utf-8"))
+    lgg, note = papers["lgg"], papers["public_notebook"]
+    nothing = note["predicting_nothing"]["dice"]
+    reported = {"the fastai paper, table": 0.81, "the fastai paper, text": 0.87}
+    bars = {
+        "knows nothing": {
+            "predict nothing": nothing,
+            "copy the nearest slice": lgg["copy_nearest_slice"]["dice_per_slice"],
+        },
+        "published": reported,
+        "the same, on slices with tumour": {
+            name: positive_range(value, nothing) for name, value in reported.items()
+        },
+    }
+    return plots.scores(bars)
+
+
 DRAWN: dict[str, Callable[[], Figure]] = {
     "00_start_here": start_here,
     "01_explore_the_data": explore_the_data,
@@ -192,6 +216,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "06_train": train,
     "07_evaluate": evaluate,
     "10_neptune_dashboards": neptune_dashboards,
+    "12_read_the_papers": read_the_papers,
 }
 """Name of the picture -> what draws it."""
 

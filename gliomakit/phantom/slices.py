@@ -182,7 +182,12 @@ def _write(seed: int, root: Path) -> None:
                 path = beside / f"{name}_{n}{kind}.tif"
                 Image.fromarray(array).save(path, compression="tiff_deflate")
         os.chmod(beside, 0o755)
-        beside.rename(root / name)
+        try:
+            beside.rename(root / name)
+        except OSError:
+            if not (root / name).is_dir():
+                raise
+            shutil.rmtree(beside)  # another process was faster: the same seed gives the same files
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise

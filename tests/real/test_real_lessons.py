@@ -1,6 +1,8 @@
 """Lessons with a real patient in GLIOMAKIT_DATA: the same cells, another picture."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,25 @@ def test_lesson_07_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
     (outcome,) = run.run(["07"], out=tmp_path)
     assert outcome.error is None, outcome.error.block
     assert outcome.figures["n"] == 8
+
+
+@pytest.mark.skipif(not (DATA / "lgg" / "unpack.py").is_file(), reason="needs lgg/")
+def test_lesson_12_copies_real_slices(tmp_path, monkeypatch):
+    folder = tmp_path / "slices"
+    subprocess.run([sys.executable, DATA / "lgg" / "unpack.py", DATA / "lgg", folder], check=True)
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(folder))
+    (outcome,) = run.run(["12"], out=tmp_path / "out")
+    assert outcome.error is None, outcome.error.block
+    found = outcome.figures
+    # All 110 patients give .855 by slice; here are 40. By patient: the share of empty slices.
+    assert found["real_by_slice"] == pytest.approx(0.855, abs=0.02)
+    assert found["real_by_patient"] == pytest.approx(found["real_empty"])
+
+
+@pytest.mark.skipif(not (DATA / "msd_partial").is_dir(), reason="needs msd_partial/")
+def test_lesson_12_looks_at_real_labels(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(DATA / "msd_partial"))
+    (outcome,) = run.run(["12"], out=tmp_path)
+    assert outcome.error is None, outcome.error.block
+    assert outcome.figures["patients"] > 4
+    assert outcome.figures["label_3"] > outcome.figures["label_2"]

@@ -328,3 +328,7 @@ def schedule(answer: Answer) -> None:
                 rtol=1e-6,
                 what=f"the rate of step {step}, in epoch {step // epoch} of {epoch} steps each,",
             )
+
+
+# PyTorch imports much with its first optimiser, which must not count as the learner's time.
+_trained(clear=True)
