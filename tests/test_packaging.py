@@ -277,7 +277,10 @@ def test_an_old_python_can_read_the_installer():
 
 # --- commands -------------------------------------------------------------------------------------
 
-TARGETS = "course test lab quick notebooks weights bench results loss-runs training-runs colab resolve lint clean help"
+TARGETS = (
+    "course test lab quick notebooks weights bench results loss-runs training-runs colab resolve "
+    "lint clean help"
+)
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make here")
