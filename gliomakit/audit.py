@@ -236,14 +236,24 @@ def _rivals(scores: SliceScores, baselines: Mapping[str, SliceScores | None]) ->
         if rival is None:
             found.append(Finding(words[name], NOT_GIVEN, "There are no images, or no neighbours."))
             continue
-        better = scores.per_volume > rival.per_volume
+        better, gain = scores.per_volume > rival.per_volume, _gain(scores, rival)
         answer = f"Dice per volume {scores.per_volume:.3f} against {rival.per_volume:.3f}."
         if name == NEIGHBOUR:
             answer += " Under a split by slice a network can copy; that much it may have for free."
             found.append(Finding(words[name], FINE if better else LOOK, answer))
+        elif better and gain is not None and gain[0] <= 0:
+            answer += f" By patient the gain is {gain[0]:+.3f} to {gain[1]:+.3f}: it may be none."
+            found.append(Finding(words[name], LOOK, answer))
         else:
             found.append(Finding(words[name], FINE if better else WRONG, answer))
     return found
+
+
+def _gain(scores: SliceScores, rival: SliceScores) -> tuple[float, float] | None:
+    """The 95 % interval of the mean difference, patient by patient; None for other patients."""
+    if set(scores.volumes) != set(rival.volumes):
+        return None
+    return bootstrap_interval([scores.volumes[n] - rival.volumes[n] for n in scores.volumes])
 
 
 def _background(classes: Sequence[ClassDice]) -> Finding:
