@@ -269,5 +269,5 @@ def test_saved_runs_hold_every_loss_of_classes_with_two_seeds():
         assert lengths == {3} and run["step"] == [20, 40, 60]
     assert {"python", "torch", "gliomakit", "phantom"} <= set(kept["about"]["versions"])
     assert len(json.dumps(kept)) < 8000
-    with pytest.raises(GliomakitError, match="nothing_here: is not among"):
+    with pytest.raises(GliomakitError, match="nothing_here.json: is not among"):
         saved("nothing_here")
