@@ -4,7 +4,7 @@
 #
 # ![Curves of three trainings, Dice on the left, loss on the right. Solid lines are phantoms that
 # were trained on, dashed lines phantoms that were not. With one phantom the two lie far apart, with
-# ten they stay together, and with a tiny learning rate nothing rises.](../images/06_train.png)
+# ten closer together, and with a tiny learning rate nothing rises.](../images/06_train.png)
 #
 # A training can go wrong for an hour before anybody notices. Nothing crashes. The loss even falls a
 # little. So this lesson is less about making a network learn than about *noticing* when it does
@@ -183,8 +183,8 @@ plots.curves(
 # %% [markdown]
 # +++ picture
 # *In the picture: the loss of one batch over sixty steps, on a logarithmic axis. Your step goes
-# down to almost nothing. Without `zero_grad` the curve falls at first, then stays and jitters. The
-# paper's loss ends at a half.*
+# down to almost nothing. Without `zero_grad` the curve falls at first, then swings and does not
+# settle. The paper's loss ends at a half.*
 
 # %% [markdown]
 # The forgetful loop is the dangerous one. It does not crash, and its loss falls. In a long training
@@ -260,7 +260,7 @@ plots.curves({k: {"step / rate": (range(1, LAST + 1), v)} for k, v in lengths.it
 # +++ picture
 # *In the picture: the length of Adam's steps, in units of the rate, when the gradient is always the
 # same. With the correction it is 1 throughout. Without it the steps are several times too long, and
-# it takes hundreds of steps until they are not.*
+# after 300 steps still twice.*
 
 # %% [markdown]
 # **Try this.** Make `GRADIENT` a thousand times larger. What changes? (Nothing. Adam divides the
@@ -305,10 +305,11 @@ kept = saved("06_runs")["schedules"]
 print(f"`make training-runs`: {kept['seconds']} s on {kept['machine']}; {kept['versions']}")
 compared = {}
 for run in kept["runs"]:
-    title = f"{run['schedule']}, {run['rate']:g}"
+    plan = "staircase" if run["schedule"] == "step" else run["schedule"]
+    title = f"{plan}, {run['rate']:g}"
     compared.setdefault(title, []).append(run)
 for title, runs in compared.items():
-    print(f"{title:16} Dice at the end: " + " and ".join(f"{r['dice'][-1]:.3f}" for r in runs))
+    print(f"{title:18} Dice at the end: " + " and ".join(f"{r['dice'][-1]:.3f}" for r in runs))
 
 # %%
 drawn = {}
@@ -439,9 +440,10 @@ with start_run(f"lesson 06, {SIZE}", RUNS / "log", tags=["lesson 06"]) as run:
 # each training step, which jumps from batch to batch, and its mean over twenty steps.*
 
 # %% [markdown]
-# The loss of one step says little: an easy batch and a hard one differ by more than a hundred steps
-# of learning. Look at the mean, and at the Dice. What the log kept besides are the two curves that
-# explain trouble: the rate that was really used, and the norm of the gradient.
+# The loss of one step says little: once the first fall is over, an easy batch and a hard one differ
+# by more than the mean still falls. Look at the mean, and at the Dice. What the log kept besides
+# are the two curves that explain trouble: the rate that was really used, and the norm of the
+# gradient.
 
 # %%
 record = read_run(run.folder)
@@ -552,21 +554,23 @@ plots.curves(drawn, looks=looks)
 # %% [markdown]
 # - **Underfitting** (rate 1e-5): seen and unseen are both bad. The network has hardly moved.
 # - **Overfitting** (one phantom): the best Dice of all on what it has seen, and a poor one on the
-#   rest. Look at the dashed lines after half of the steps: the unseen loss *rises* while the seen
-#   loss still falls. From there on, training makes the network worse.
-# - **Ten phantoms**: less on the seen, more on the unseen, and both still rise. More patients are
-#   the best remedy. Turned and flipped patches are the cheapest.
+#   rest. Look at its dashed lines: the unseen loss stops falling at step 90 and creeps up, while
+#   the seen loss still falls. From there on, training makes the network no better, rather worse.
+# - **Ten phantoms**, flipped and turned: less on the seen, more on the unseen, and both still rise.
+#   Which of the two remedies did more, these runs cannot say. More patients cost most, flips
+#   nothing.
 #
 # One trap is left. Ten phantoms have a gap too; is all of it overfitting? Look at the run that
-# learned nothing: its unseen loss is higher from the start. These four phantoms are simply harder.
+# learned nothing: its unseen loss is higher from the start. The unseen phantoms score lower even
+# then, perhaps because their tumours are smaller.
 # A gap between different patients is part learning by heart, part the draw of the patients.
 #
 # ## For those who cannot wait
 #
-# A minute is short. The same command trained a `UNet3d` of 6 filters for longer, on the same 24
-# phantoms. It is saved beside the lessons, with the size of window that the 4 validation phantoms
-# liked best. Now, at the very end, you may look at the 8 test
-# phantoms: no choice was made by them.
+# A minute is short. `make training-runs` trained a `UNet3d` of 6 filters for longer, on the same 24
+# phantoms. It is saved beside the lessons. A whole volume is segmented piece by piece, in cubes
+# that are called windows; the 4 validation phantoms chose how large they are. Now, at the very end,
+# you may look at the 8 test phantoms: no choice about this network was made by them.
 
 # %%
 kept = saved("06_runs")["network"]
@@ -588,8 +592,9 @@ pd.Series(test_dice, names, name="WT Dice").round(3)
 
 # %%
 saved_mean, live_mean = sum(test_dice) / len(test_dice), fitted.dice["wt"]
-print(f"live network,  {len(validation)} validation patients: mean WT Dice {live_mean:.3f}")
-print(f"saved network, {kept['validation']} validation phantoms: {kept['dice'][-1]:.3f}")
+print(f"live network,  {len(validation)} validation phantoms: mean WT Dice {live_mean:.3f}")
+at_best = max(kept["windows"].values())
+print(f"saved network, {kept['validation']} validation phantoms: {at_best:.3f}")
 print(f"saved network, {len(test_dice)} test phantoms: {saved_mean:.3f}")
 
 worst = names[min(range(len(names)), key=test_dice.__getitem__)]
@@ -644,7 +649,7 @@ def draw_hours(percent):
             f"hours by epochs, at {percent:g} %": (epochs, [whole * n / 100 for n in epochs]),
             "hours of 100 epochs, by share in %": (shares, [hours(peak, n / 100) for n in shares]),
         }
-    return plots.curves(drawn, logarithmic=True)
+    return plots.curves(drawn, logarithmic=True, across="epochs, or share in %")
 
 
 for card, peak in PEAKS.items():
@@ -653,8 +658,8 @@ draw_hours(30.0)
 
 # %% [markdown]
 # +++ picture
-# *In the picture: hours of four cards, on logarithmic axes. Left against epochs, if each reaches
-# 30 % of its peak. Right against the share that it reaches.*
+# *In the picture: hours of four cards; the vertical axes are logarithmic. Left against epochs, if
+# each reaches 30 % of its peak. Right against the share that it reaches.*
 
 # %%
 from gliomakit.course.widgets import slide
