@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,6 @@ class Audit:
     baselines: dict[str, SliceScores | None]
     classes: list[ClassDice]
     interval: tuple[float, float]
-    names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def wrong(self) -> bool:
@@ -125,7 +124,7 @@ def audit(
         _patients(scores, interval),
         _missed(pred, ref),
     ]
-    return Audit(findings, scores, baselines, found, interval, tuple(sorted(ref)))
+    return Audit(findings, scores, baselines, found, interval)
 
 
 def table(report: Audit) -> list[list[str]]:
