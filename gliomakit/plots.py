@@ -18,6 +18,7 @@
     plots.box_plot({"Dice": {"wt": values}})           # scores of many cases, each a point
     plots.angles({"reference": regions}, spacing)      # the labelled volume as surfaces
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
+    plots.compared({"patients": {"method": dice}})     # several methods on the same patients
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
@@ -46,6 +47,7 @@ from ._axial import (
 )
 from ._box_plot import box_plot
 from ._boxes import boxes
+from ._compared import compared
 from ._curves import curves, look, parallel
 from ._fields import fields
 from ._gradients import gradients
@@ -72,6 +74,7 @@ __all__ = [
     "box_plot",
     "boxes",
     "compare",
+    "compared",
     "curves",
     "fields",
     "gradients",

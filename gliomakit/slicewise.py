@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from .errors import GliomakitError
-from .metrics import Counts, counts, dice
+from .metrics import Counts, bootstrap_interval, counts, dice
 
 Volumes = Mapping[str, NDArray]
 """Patient -> slices (n, rows, columns), as `slices.stack` gives them."""
@@ -82,6 +83,37 @@ def slice_scores(pred: Volumes, ref: Volumes) -> SliceScores:
         slices=len(scores),
         volumes=volumes,
     )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One result less another, patient by patient.
+
+    mean, low, high: the mean difference and its 95 % bootstrap interval over patients.
+    better:          patients in which the first has the higher score.
+    p:               of Wilcoxon's signed-rank test; 1 if no patient differs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    better: int
+    p: float
+
+
+def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
+    """Compare two results on the same patients. Raises `GliomakitError` if they differ.
+
+    >>> test = paired({"a": 0.9, "b": 0.8, "c": 0.7}, {"a": 0.8, "b": 0.6, "c": 0.7})
+    >>> round(test.mean, 2), test.better, round(test.p, 2)
+    (0.1, 2, 0.5)
+    """
+    if set(first) != set(second) or not first:
+        raise GliomakitError("a paired test needs the same patients in both results")
+    apart = np.array([first[name] - second[name] for name in sorted(first)])
+    low, high = bootstrap_interval(apart)
+    p = float(stats.wilcoxon(apart).pvalue) if apart.any() else 1.0
+    return Paired(float(apart.mean()), low, high, int((apart > 0).sum()), p)
 
 
 def predict_nothing(ref: Volumes) -> dict[str, NDArray[np.bool_]]:
