@@ -43,9 +43,10 @@ weights: install ## train the network that ships with the package
 bench: install-bench ## time the package beside its peers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-results: install-test ## figures of phantoms and of the shipped network, also on GLIOMAKIT_REAL_DATA
+results: install-test ## figures of phantoms, of the shipped network, of lesson 09, also on GLIOMAKIT_REAL_DATA
 	@$(BIN)/python -m results.phantoms $(ARGS)
 	@$(BIN)/python -m results.shipped $(ARGS)
+	@$(BIN)/python -m results.lgg $(ARGS)
 
 loss-runs: install ## short trainings with each loss, for lesson 05
 	@$(BIN)/python tools/loss_runs.py $(ARGS)

@@ -95,7 +95,7 @@ def training_gmac(network: nn.Module, shape: tuple[int, ...]) -> float:
     was = network.training
     network.eval()
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(shape)).sum().backward()
+        network(torch.zeros(shape, device=next(network.parameters()).device)).sum().backward()
     network.train(was)
     network.zero_grad()
     return counter.get_total_flops() / 2e9
@@ -112,7 +112,8 @@ def fit_stacks(
     """Train a network (two classes as logits) until `gmac` are spent; at least one step.
 
     AdamW with a one-cycle schedule up to `rate`, gradients clipped to norm 1, mean cross-entropy.
-    The same seed draws the same slices, mirrored and brightened the same way. On the CPU.
+    The same seed draws the same slices, mirrored and brightened the same way. Runs on the
+    network's device.
     """
     if not stacks:
         raise GliomakitError("there is nobody to train on")
@@ -123,6 +124,7 @@ def fit_stacks(
     deepest = max(len(stack) for stack in stacks.values())
     depth = min(DEPTH, max(deepest // MULTIPLE * MULTIPLE, MULTIPLE))
     once = (1, 3, side, side) if flat else (1, 3, side, side, depth)
+    device = next(network.parameters()).device
     cost = training_gmac(network, once) * (BATCH if flat else 1)
     steps = max(1, round(gmac / cost))
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
@@ -139,7 +141,7 @@ def fit_stacks(
             if not queue:
                 queue = [sorted(stacks)[i] for i in draw.permutation(len(stacks))]
             image, mask = stack_batch(stacks[queue.pop()], depth, draw)
-        loss = F.cross_entropy(network(image), mask)
+        loss = F.cross_entropy(network(image.to(device)), mask.to(device))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -179,16 +181,16 @@ def stack_batch(stack: Stack, depth: int, draw: np.random.Generator) -> tuple[Te
 def predict_stack(network: nn.Module, stack: Stack) -> NDArray[np.float32]:
     """The probability of tumour in each pixel of the patient's slices, as large as `reference`."""
     network.eval()
+    images = _input(stack.images).to(next(network.parameters()).device)
     if dimensions(network) == 2:
-        parts = [network(_input(stack.images[i : i + 16])) for i in range(0, len(stack), 16)]
-        logits = torch.cat(parts)
+        logits = torch.cat([network(part) for part in images.split(16)])
     else:
-        image = _input(stack.images).permute(1, 2, 3, 0)[None]
+        image = images.permute(1, 2, 3, 0)[None]
         padded = F.pad(image, (0, -len(stack) % MULTIPLE))
         logits = network(padded)[0].permute(3, 0, 1, 2)[: len(stack)]
     probability = logits.softmax(1)[:, 1:]
     large = F.interpolate(probability, stack.reference.shape[1:], mode="bilinear")
-    return large[:, 0].numpy()
+    return large[:, 0].cpu().numpy()
 
 
 def _input(images: NDArray[np.uint8]) -> Tensor:

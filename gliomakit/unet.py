@@ -205,7 +205,8 @@ class ClassicalUNet(_UNet):
 
     Four poolings, so sides must be multiples of 16. Unlike the 3-D networks it doubles the channels
     after a pooling, not before, and halves them in the transposed convolution. Arguments as for
-    `UNet3d`; the original has no normalisation.
+    `UNet3d`; the original has no normalisation. dropout: share of the numbers that training sets
+    to 0 at the end of the way down (``en4`` and ``de5``), 0.5 in the original's code.
 
     >>> count_parameters(ClassicalUNet(in_channels=1))
     31030658
@@ -219,18 +220,19 @@ class ClassicalUNet(_UNet):
         out_channels: int = 2,
         base_filters: int = 64,
         norm: str = "none",
+        dropout: float = 0.0,
     ):
         super().__init__()
-        self.config = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "base_filters": base_filters,
-            "norm": norm,
-        }
+        sizes = dict(in_channels=in_channels, out_channels=out_channels, base_filters=base_filters)
+        self.config = sizes | {"norm": norm, "dropout": dropout}
         c = [in_channels, *(base_filters * 2**level for level in range(5))]
         down = {f"en{k}": (c[k - 1], c[k], c[k]) for k in (1, 2, 3, 4)}
         up = {f"de{k}": (2 * c[k], c[k], c[k]) for k in (4, 3, 2, 1)}
         self._build({**down, "de5": (c[4], c[5], c[5]), **up}, halve=True)
+
+    def convolve(self, name: str, x: Tensor) -> Tensor:
+        x = super().convolve(name, x)
+        return F.dropout(x, self.config["dropout"] * (name in ("en4", "de5")), self.training)
 
 
 def _centre(skip: Tensor, x: Tensor) -> Tensor:

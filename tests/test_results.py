@@ -15,7 +15,7 @@ from gliomakit.phantom import dataset
 from gliomakit.preprocess import Prepared
 from gliomakit.regions import REGIONS, SEQUENCES
 from gliomakit.weights import SHIPPED, load
-from results import _inside, _measures, _tables, phantoms, shipped
+from results import _inside, _lgg_tables, _measures, _tables, lgg, phantoms, shipped
 from results._picture_files import small
 
 ROOT = Path(__file__).parents[1]
@@ -297,3 +297,58 @@ def test_a_picture_gets_as_small_as_is_asked(tmp_path):
     figure = plots.sheet([box()])
     free = small(figure, tmp_path / "free.png", 10**9).stat().st_size
     assert small(figure, tmp_path / "a" / "tight.png", free // 2).stat().st_size <= free // 2
+
+
+# --- networks at the same cost --------------------------------------------------------------------
+
+NETWORKS = json.loads(lgg.SAVED.read_text())
+
+
+def test_the_page_of_networks_says_what_was_kept():
+    page = (ROOT / "results" / "lgg.md").read_text()
+    assert page == _lgg_tables.markdown(NETWORKS, _lgg_tables.drawn(NETWORKS).alt)
+    assert NETWORKS["about"]["versions"]["phantom"] == dataset.VERSION, "run `make results`"
+
+
+def test_networks_are_trained_and_scored_on_other_patients():
+    named = json.loads((ROOT / "data" / "splits" / "lgg.json").read_text())["validation"]
+    test = {f"phantom_{seed:05d}" for seed in lgg.PARTS["test"]}
+    parts = [set(seeds) for seeds in lgg.PARTS.values()]
+    assert len(set.union(*parts)) == sum(map(len, parts)) and max(set.union(*parts)) < 300
+    for row in NETWORKS["rows"].values():
+        if row["data"] == "lgg":
+            assert set(row["volumes"]) == set(named)
+        elif row["data"] == "phantoms":
+            assert set(row["volumes"]) == test
+            assert row["rate"] == NETWORKS["best_rates"][row["network"]]
+        if "gmac" in row:  # the purse, to a step
+            purse = NETWORKS["about"]["gmac"][row["data"]]
+            assert abs(row["gmac"] - purse) <= row["gmac"] / row["steps"] + 1
+
+
+def test_the_rate_is_the_best_on_validation_phantoms():
+    assert lgg.best_rates(NETWORKS["rows"], NETWORKS["about"]["networks"]) == NETWORKS["best_rates"]
+    rows = {
+        str(i): {"data": data, "network": "a", "rate": rate, "per_volume": dice}
+        for i, (data, rate, dice) in enumerate(
+            [("rates", 1, 0.2), ("rates", 2, 0.4), ("lgg", 3, 1)]
+        )
+    }
+    assert lgg.best_rates(rows, ["a"]) == {"a": 2}
+
+
+def test_rows_of_other_settings_are_not_kept(tmp_path):
+    about = {"side": 64, "rates": (1, 2)}
+    content = lgg.kept(tmp_path / "none.json", about)
+    content["rows"]["x"] = {"data": "lgg"}
+    lgg.save(content, tmp_path / "a" / "kept.json")
+    assert lgg.kept(tmp_path / "a" / "kept.json", about)["rows"] == {"x": {"data": "lgg"}}
+    assert lgg.kept(tmp_path / "a" / "kept.json", about | {"side": 32})["rows"] == {}
+    (tmp_path / "a" / "kept.json").write_text("{")
+    assert lgg.kept(tmp_path / "a" / "kept.json", about)["rows"] == {}
+
+
+def test_a_patient_counts_once_however_many_seeds():
+    rows = [{"volumes": {"a": 0.2, "b": 0.6}}, {"volumes": {"a": 0.4, "b": 0.8}}]
+    found = _lgg_tables.by_patient(rows)
+    assert found == pytest.approx({"a": 0.3, "b": 0.7})

@@ -14,6 +14,7 @@ from gliomakit.slicewise import (
     best_threshold,
     nearest_image,
     nearest_slice,
+    paired,
     predict_nothing,
     relative,
     slice_scores,
@@ -130,3 +131,32 @@ def test_the_copier_has_nothing_to_copy_under_a_patient_split():
     known = np.array([True, False, True, False])
     volume = np.arange(4)[:, None, None] % 4 < 2
     assert nearest_slice(volume, known).ravel().tolist() == [True, True, False, False]
+
+
+def test_a_paired_comparison_goes_by_name():
+    from scipy import stats
+
+    first = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.2, "e": 0.6}
+    second = {"e": 0.5, "d": 0.25, "c": 0.6, "b": 0.45, "a": 0.7}
+    found = paired(first, second)
+    apart = np.array([0.2, 0.05, 0.1, -0.05, 0.1])
+    assert found.mean == pytest.approx(apart.mean()) and found.better == 4
+    assert found.low < found.mean < found.high
+    assert found.p == pytest.approx(stats.wilcoxon(list(first.values()), sorted_by(second)).pvalue)
+    other = paired(second, first)
+    assert other.mean == pytest.approx(-found.mean) and other.better == 1
+    assert other.p == pytest.approx(found.p)
+    same = paired(first, first)
+    assert (same.mean, same.better, same.p) == (0, 0, 1)
+
+
+def sorted_by(scores):
+    return [scores[name] for name in sorted(scores)]
+
+
+@pytest.mark.parametrize("other", [{}, {"a": 1.0}, {"a": 1.0, "b": 0.0, "c": 0.0}])
+def test_other_patients_are_no_pairs(other):
+    with pytest.raises(GliomakitError, match="same patients"):
+        paired({"a": 0.5, "b": 0.5}, other)
+    with pytest.raises(GliomakitError, match="same patients"):
+        paired({}, {})

@@ -204,3 +204,20 @@ def test_instance_norm_is_what_its_formula_says(layout, batch):
     upstream = torch.randn(x.shape).to(memory_format=layout)
     ours, formula = (torch.autograd.grad(y, x, upstream)[0] for y in (found, expected))
     assert torch.allclose(ours, formula, atol=1e-4)
+
+
+def test_dropout_stands_at_the_end_of_the_way_down_and_only_in_training():
+    plain, dropping = ClassicalUNet(base_filters=2), ClassicalUNet(base_filters=2, dropout=0.5)
+    dropping.load_state_dict(plain.state_dict())  # it has no parameters
+    seen = {}
+    for name in ("en3", "en4", "de5", "de4"):
+        x = torch.ones(1, getattr(dropping, f"{name}_conv1").in_channels, 8, 8)
+        dropping.train()
+        found = [dropping.convolve(name, x) for _ in range(2)]
+        seen[name] = not torch.equal(*found)
+        if seen[name]:
+            whole = plain.convolve(name, x)
+            assert torch.all((found[0] == 0) | torch.isclose(found[0], 2 * whole))
+    assert seen == {"en3": False, "en4": True, "de5": True, "de4": False}
+    image = torch.rand(1, 3, 32, 32)
+    assert torch.equal(dropping.eval()(image), plain.eval()(image))

@@ -183,6 +183,22 @@ def neptune_dashboards() -> Figure:
     return plots.curves(curves, smooth=0.6, logarithmic=True)
 
 
+def classical_or_dynamic() -> Figure:
+    """Networks that cost the same to train, patient by patient, from what `make results` kept."""
+    from .. import plots
+    from .saved import saved
+
+    titles = {"phantoms": "phantoms", "lgg": "real slices"}
+    groups: dict[str, dict[str, list[float]]] = {}
+    rows = list(saved("09_networks")["rows"].values())
+    for data, network in dict.fromkeys((r["data"], r["network"]) for r in rows):
+        if data in titles:
+            own = [r["volumes"] for r in rows if (r["data"], r["network"]) == (data, network)]
+            means = [sum(v[name] for v in own) / len(own) for name in own[0]]
+            groups.setdefault(titles[data], {})[network] = means
+    return plots.compared(groups, across="Dice of a patient's volume")
+
+
 def read_the_papers() -> Figure:
     """What predicting nothing and copying score, and what two papers' numbers may mean."""
     from .. import plots
@@ -215,6 +231,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "05_weighted_dice": weighted_dice,
     "06_train": train,
     "07_evaluate": evaluate,
+    "09_classical_or_dynamic": classical_or_dynamic,
     "10_neptune_dashboards": neptune_dashboards,
     "12_read_the_papers": read_the_papers,
 }

@@ -114,9 +114,9 @@ wt_network, shipped = (load_model(path) for path in WEIGHTS.values())
 #
 # A network gives probabilities. From which one on is a voxel tumour? And do you drop small pieces,
 # those below a tenth of the largest? You have to choose, and each choice made on the test patients
-# makes their score a little too good. So *validation* patients choose: four phantoms that no report
-# counts (at laptop size two, to save time). The rule is written down first: the best mean Dice among
-# ten choices, five thresholds with and without small pieces.
+# makes their score a little too good. So *validation* patients choose: four phantoms that no
+# report counts (at laptop size two, to save time). The rule is written down first: the best mean
+# Dice among ten choices, five thresholds with and without small pieces.
 #
 # The network sees the **whole volume**, in overlapping windows, and is scored on all of it. A score
 # of patches would leave out what it makes of the rest of the head. At laptop size the windows
