@@ -211,8 +211,15 @@ def run(plans: list[Plan], content: dict, path: Path) -> None:
 
 
 def save(content: dict, path: Path) -> None:
-    """JSON with a line for each row."""
-    rows = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content["rows"].items())
+    """JSON with a line for each row, in the order of the plans."""
+    order = [*NETWORKS, RECIPE]
+
+    def place(item: tuple[str, dict]) -> tuple:
+        row = item[1]
+        return [*GMAC].index(row["data"]), row["seed"], order.index(row["network"]), row["rate"]
+
+    ordered = sorted(content["rows"].items(), key=place)
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in ordered)
     head = {name: value for name, value in content.items() if name != "rows"}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n"rows": {{\n{rows}\n}}}}\n')

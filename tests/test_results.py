@@ -340,9 +340,10 @@ def test_the_rate_is_the_best_on_validation_phantoms():
 def test_rows_of_other_settings_are_not_kept(tmp_path):
     about = {"side": 64, "rates": (1, 2)}
     content = lgg.kept(tmp_path / "none.json", about)
-    content["rows"]["x"] = {"data": "lgg"}
+    row = {"data": "lgg", "seed": 0, "network": "Dynamic, random", "rate": 0.1}
+    content["rows"]["x"] = row
     lgg.save(content, tmp_path / "a" / "kept.json")
-    assert lgg.kept(tmp_path / "a" / "kept.json", about)["rows"] == {"x": {"data": "lgg"}}
+    assert lgg.kept(tmp_path / "a" / "kept.json", about)["rows"] == {"x": row}
     assert lgg.kept(tmp_path / "a" / "kept.json", about | {"side": 32})["rows"] == {}
     (tmp_path / "a" / "kept.json").write_text("{")
     assert lgg.kept(tmp_path / "a" / "kept.json", about)["rows"] == {}

@@ -208,7 +208,11 @@ def read_the_papers() -> Figure:
     papers = json.loads(shipped("papers.json").read_text(encoding="utf-8"))
     lgg, note = papers["lgg"], papers["public_notebook"]
     nothing = note["predicting_nothing"]["dice"]
-    reported = {"the fastai paper, table": 0.81, "the fastai paper, text": 0.87}
+    said = papers["fastai_paper"]["claimed"]
+    reported = {
+        "the fastai paper, table": max(said["table1"]["dice"]),
+        "the fastai paper, text": said["accuracy_above"],
+    }
     bars = {
         "knows nothing": {
             "predict nothing": nothing,

@@ -233,10 +233,11 @@ for name, make in ALL.items():
 pd.DataFrame(rows, index=["parameters", "GMAC to train on a slice", f"slices for {GMAC} GMAC"]).T
 
 # %% [markdown]
-# Look at the last column. For the same work one network sees a slice each few months of your
-# patience, another hundreds of them. (Our own training starts from the package's classical network.
-# It has the same layers as yours, and weights drawn as Ronneberger asks, so that no level drowns
-# the next.)
+# Look at the last column. For the same work the narrow classical network sees about ten times as
+# many slices as the Dynamic one. Which will be worth more, many slices or a large network that is
+# partly trained already? (We train the package's classical network. It has the same layers as
+# yours, and begins with weights drawn as Ronneberger asks: wide enough that a signal neither fades
+# nor grows on its way through so many layers.)
 #
 # The three-dimensional network is the first paper's, made narrow. It gets the *same slices*, laid
 # on each other: 32 at a time.
@@ -316,10 +317,10 @@ plots.curves(curves, across="share of the work, in %", logarithmic=["training lo
 #
 # ## The long race
 #
-# The same cells' long form was run by `make results`: larger purses, a rate chosen for each network
-# on validation phantoms, three seeds, and the 40 real patients of the course's authors besides: 25
-# to train, the 15 named ones to score. Real slices carry no spacing. So an HD95 in millimetres or a
-# volume in millilitres is *not given*, whatever a program may print.
+# `make results` ran the long form: larger purses, a rate chosen for each network on validation
+# phantoms, three seeds, and beside the phantoms 40 real patients of the LGG set. 25 of them train;
+# the 15 that the public notebook names are scored. Real slices carry no spacing. So an HD95 in
+# millimetres or a volume in millilitres is *not given*, whatever a program may print.
 
 # %%
 kept = saved("09_networks")
