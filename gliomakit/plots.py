@@ -19,6 +19,7 @@
     plots.angles({"reference": regions}, spacing)      # the labelled volume as surfaces
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
+    plots.adopted("four slices")                       # what another library drew with pyplot
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -33,6 +34,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ._account import account
+from ._adopted import adopted
 from ._angles import angles
 from ._axial import (
     QUIET,
@@ -67,6 +69,7 @@ from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_CO
 __all__ = [
     "Picture",
     "account",
+    "adopted",
     "angles",
     "blending",
     "box_plot",

@@ -44,10 +44,12 @@ WINGS = {
     "audit": "slicewise _audit_page",
     "_audit_page": "audit",
     "phantom": "",
-    "plots": "_account _angles _axial _box_plot _boxes _curves _fields _gradients _histograms "
-    "_picture _published _readings _receptive _reliability _sheet _uncertainty _variants _volumes "
-    "_windowing",
+    "encoders": "_torchvision",
+    "plots": "_account _adopted _angles _axial _box_plot _boxes _curves _fields _gradients "
+    "_histograms _picture _published _readings _receptive _reliability _sheet _uncertainty "
+    "_variants _volumes _windowing",
     "arithmetic": "",
+    "_adopted": "_picture",
     "_account": "_axial _picture _reliability",
     "_angles": "_axial _picture",
     "_box_plot": "_axial _picture _reliability",

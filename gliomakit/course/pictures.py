@@ -155,6 +155,24 @@ def train() -> Figure:
     return plots.curves(curves, looks=looks)
 
 
+def fastai_dynamic_unet() -> Figure:
+    """Saved trainings on slices beside the laziest answer: Dice per slice, per volume, loss."""
+    from .. import plots
+    from .saved import saved
+
+    kept = saved("08_runs")
+    titles = {"per_slice": "Dice per slice", "per_volume": "Dice per volume"}
+    titles |= {"training_loss": "training loss"}
+    short = {name: run for name, run in kept["runs"].items() if len(run["epoch"]) <= 5}
+    lines = {
+        name: {title: (run["epoch"], run[key]) for key, title in titles.items()}
+        for name, run in short.items()
+    }
+    ends = [1, max(max(run["epoch"]) for run in short.values())]
+    nothing = {titles[key]: (ends, [kept["about"]["nothing"][key]] * 2) for key in list(titles)[:2]}
+    return plots.curves(lines | {"nothing": nothing}, across="epoch", logarithmic=["training loss"])
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -215,6 +233,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "05_weighted_dice": weighted_dice,
     "06_train": train,
     "07_evaluate": evaluate,
+    "08_fastai_dynamic_unet": fastai_dynamic_unet,
     "10_neptune_dashboards": neptune_dashboards,
     "12_read_the_papers": read_the_papers,
 }
