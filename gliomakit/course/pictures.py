@@ -6,6 +6,7 @@ Drawn by the build when it is missing, and kept in the tree; delete the file to 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -156,21 +157,30 @@ def train() -> Figure:
 
 
 def fastai_dynamic_unet() -> Figure:
-    """Saved trainings on slices beside the laziest answer: Dice per slice, per volume, loss."""
+    """Saved trainings on slices and the laziest answer: Dice per slice and per volume, and loss."""
     from .. import plots
     from .saved import saved
 
     kept = saved("08_runs")
     titles = {"per_slice": "Dice per slice", "per_volume": "Dice per volume"}
-    titles |= {"training_loss": "training loss"}
+    titles |= {"validation_loss": "validation loss"}
     short = {name: run for name, run in kept["runs"].items() if len(run["epoch"]) <= 5}
     lines = {
         name: {title: (run["epoch"], run[key]) for key, title in titles.items()}
         for name, run in short.items()
     }
     ends = [1, max(max(run["epoch"]) for run in short.values())]
-    nothing = {titles[key]: (ends, [kept["about"]["nothing"][key]] * 2) for key in list(titles)[:2]}
-    return plots.curves(lines | {"nothing": nothing}, across="epoch", logarithmic=["training loss"])
+    share = 1 - kept["about"]["nothing"]["accuracy"]
+    loss = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    level = kept["about"]["nothing"] | {"validation_loss": loss}
+    nothing = {title: (ends, [level[key]] * 2) for key, title in titles.items()}
+    looks = {name: plots.look(number) for number, name in enumerate(lines)}
+    return plots.curves(
+        lines | {"nothing": nothing},
+        looks=looks | {"nothing": plots.look(len(lines) + 7)},
+        across="epoch",
+        logarithmic=["validation loss"],
+    )
 
 
 def neptune_dashboards() -> Figure:

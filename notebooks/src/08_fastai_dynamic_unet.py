@@ -2,15 +2,16 @@
 # +++ title
 # # The Dynamic U-Net in fastai: use it, and see when it learns nothing
 #
-# ![Curves of several short trainings on phantom slices, by epoch: Dice per slice, Dice per volume
-# and training loss. One run lies level at a Dice per slice above a half, with a Dice per volume of
-# nought: it predicts nothing.](../images/08_fastai_dynamic_unet.png)
+# ![Curves of four short trainings on phantom slices, by epoch: Dice per slice, Dice per volume and
+# validation loss. Two runs rise in both Dice. One lies on a dashed line all the way: a Dice per
+# slice of a half, a Dice per volume of nought. It predicts nothing, and its loss is still
+# small.](../images/08_fastai_dynamic_unet.png)
 #
 # The second paper of this course ("the fastai paper", as its name did not reach us) segments
 # gliomas slice by slice, with a network that fastai builds in one line. One line is comfortable. It
 # also hides what was built, at which rate each part learns, and whether it learned anything.
 #
-# You rebuild that system with fastai's own calls. You open what it made. Then you learn to see a
+# You rebuild that system with fastai's own calls and open what it made. Then you learn to see a
 # network that predicts nothing, although its score looks decent.
 
 # %% [markdown]
@@ -25,8 +26,8 @@
 
 # %% [markdown]
 # +++ prerequisites
-# **You need** lesson 00, and some PyTorch. Lesson 04 explains a U-Net from the ground up, lesson 05
-# losses. Words of the field are in the [glossary](../glossary.md).
+# **You need** lesson 00, and some PyTorch; no fastai. Lesson 04 explains a U-Net from the ground up,
+# lesson 05 losses. Words of the field are in the [glossary](../glossary.md).
 
 # %% [markdown]
 # +++ minutes
@@ -206,7 +207,8 @@ except GliomakitError as error:
 #
 # A `DataBlock` says in five lines what a training needs: what goes in and what comes out
 # (`blocks`), where the target is (`get_y`), who is held back (`splitter`), and two kinds of change:
-# slice by slice, and on a whole batch. What would happen to the masks when an image is turned?
+# slice by slice (`item_tfms`), and on a whole batch (`batch_tfms`). If an image is turned, what must
+# happen to its mask?
 
 # %%
 block = DataBlock(
@@ -244,6 +246,8 @@ plots.adopted("Six training slices with their masks laid over them, as fastai sh
 # to be downloaded. If that fails here, the next best is an encoder that has seen phantom slices
 # (the command `make encoder` trains one in some minutes). If there is none, we begin with random
 # weights. Which of these have you got?
+#
+# `unet_learner` gives a `Learner`: data, network, loss and optimiser in one object.
 
 # %%
 start = best_start()
@@ -342,7 +346,8 @@ print("PILImage opens four channels as", PILImage.create(RUNS / "four.png").mode
 # ## How fast to learn
 #
 # The *learning rate* says how far a step goes. `lr_find` tries many: it takes one step at a tiny
-# rate, the next at a larger one, and so on, and notes the loss. Then it puts the weights back.
+# rate, the next at a larger one, and so on. Then it puts the weights back. Whatever a learner does,
+# it notes in `learn.recorder`. (`no_bar` and `no_logging` only keep its printing out of the page.)
 
 # %%
 set_seed(0, reproducible=True)
@@ -523,6 +528,8 @@ scores = {
     "nothing": slice_scores(predict_nothing(truth), truth),
 }
 COLUMNS = ("per_slice", "positive", "pooled", "per_volume", "accuracy")
+called, true = (sum(int(v.sum()) for v in some.values()) for some in (predicted, truth))
+print(f"{called} pixels are called tumour, {true} are. " + ("" if called else "It is empty."))
 pd.DataFrame({n: {c: getattr(s, c) for c in COLUMNS} for n, s in scores.items()}).T.round(4)
 
 # %%
@@ -555,16 +562,21 @@ without = count - sum(len(facts[n]["tumour"]) for n in named)
 print(f"{len(named)} patients: {without} of {count} slices have no tumour, {without / count:.5f}")
 
 # %% [markdown]
-# A public notebook, close to the paper, validated on these 15 patients. Its second epoch has a Dice
-# of 0.667969. That is this number to the last digit: after that epoch, at a rate of 5e-3, the
-# network predicted *nothing at all*. The paper's own table has 0.76 there, and 0.81 in three of
-# five epochs. If its patients are the same, 0.81 stands 0.14 above an empty network.
+# A public notebook of March 2020, close to the paper, validated on these 15 patients (on GitHub:
+# `Conformist101/BrainMRI_Scan_FastAI_segmentation`). Its second epoch has a Dice of 0.667969. That
+# is this number to the last digit: after that epoch, at a rate of 5e-3, the network predicted
+# *nothing at all*. The paper's own table has 0.76 there, and 0.81 in three of five epochs. If its
+# patients are the same, 0.81 stands 0.14 above an empty network.
 #
 # ## A rate that is too high
 #
 # How does a network become empty? A step that is far too long throws the weights about. The loss
 # shoots up. What comes down fastest afterwards is one answer for all pixels, and for cross-entropy
-# that is "background" (lesson 05). These runs were made by `make slice-runs`, on the phantoms:
+# that is "background" (lesson 05). Even that answer has a loss that looks small: give every pixel
+# the share of tumour as its probability, and you have the loss of knowing nothing.
+#
+# These runs were made by `make slice-runs`, on the phantoms. "hot" begins like "random", at a
+# hundred times the rate.
 
 # %%
 kept = saved("08_runs")
@@ -572,46 +584,67 @@ about, runs = kept["about"], kept["runs"]
 print(f"`{about['command']}` on {about['machine']}, fastai {about['versions']['fastai']}")
 print(f"{about['training']} training slices, {len(about['validation'])} validation patients")
 print("predicting nothing:", about["nothing"])
+share = 1 - about["nothing"]["accuracy"]
+unknowing = float(-share * np.log(share) - (1 - share) * np.log(1 - share))
+print(f"loss of knowing nothing: {unknowing:.3f}")
 
 PLANNED = ["phantoms, frozen", "phantoms, unfrozen", "random", "hot", "20 epochs"]
 PLANNED += ["imagenet, frozen", "imagenet, unfrozen"]
+SHOWN = ("per_slice", "pooled", "per_volume", "found", "training_loss", "validation_loss")
 rows = {}
 for name in PLANNED:
-    run = runs.get(name)
-    shown = ("per_slice", "pooled", "per_volume", "found")
-    last = [run["rate"], *(run[c][-1] for c in shown)] if run else ["not measured"] + [""] * 4
-    rows[name] = last
-pd.DataFrame(rows, index=["highest rates", "per slice", "pooled", "per volume", "found / true"]).T
+    run = runs.get(name, {"rate": "not measured"} | {column: [""] for column in SHOWN})
+    rows[name] = [run["rate"], *(run[column][-1] for column in SHOWN)]
+pd.DataFrame(rows, index=["highest rates", *SHOWN]).T
 
 # %%
 TITLES = {"per_slice": "Dice per slice", "per_volume": "Dice per volume"}
-TITLES |= {"training_loss": "training loss"}
-lines = {
-    name: {title: (run["epoch"], run[key]) for key, title in TITLES.items()}
-    for name, run in runs.items()
-    if len(run["epoch"]) <= 5
-}
-ends = [1, max(max(run["epoch"]) for run in runs.values() if len(run["epoch"]) <= 5)]
-for key in ("per_slice", "per_volume"):
-    lines.setdefault("nothing", {})[TITLES[key]] = (ends, [about["nothing"][key]] * 2)
-plots.curves(lines, across="epoch", logarithmic=["training loss"])
+TITLES |= {"validation_loss": "validation loss"}
+short = {name: run for name, run in runs.items() if len(run["epoch"]) <= 5}
+lines = {n: {TITLES[key]: (r["epoch"], r[key]) for key in TITLES} for n, r in short.items()}
+ends = [1, max(max(run["epoch"]) for run in short.values())]
+nothing = about["nothing"] | {"validation_loss": unknowing}
+lines["nothing"] = {title: (ends, [nothing[key]] * 2) for key, title in TITLES.items()}
+looks = {name: plots.look(i + 7 * (name == "nothing")) for i, name in enumerate(lines)}
+plots.curves(lines, across="epoch", logarithmic=["validation loss"], looks=looks)
 
 # %% [markdown]
 # +++ picture
-# *In the picture: the saved runs by epoch. On the left Dice per slice, in the middle Dice per
-# volume, on the right the training loss, on a logarithmic axis. The line "nothing" is the laziest
-# answer: on the left it stands high, in the middle on the ground.*
+# *In the picture: the saved runs of five epochs. On the left Dice per slice, in the middle Dice per
+# volume, on the right the validation loss, on a logarithmic axis. The dashed line is the
+# laziest answer, and the loss of knowing nothing: on the left it stands high, in the middle on the
+# ground, on the right low. In both panels of Dice "hot" lies under it all the way.*
 
 # %% [markdown]
-# Compare each run with "nothing" in *both* panels. "random" had the same highest rate, 5e-3, as
-# "phantoms, frozen". From its second epoch on it is empty, to the last digit. Its training loss
-# rises once, and then falls for three epochs in which it learns nothing that shows. So 5e-3 fits
-# one start and is too high for another. (Two things differ, the weights and the freezing. One run
-# each cannot tell which of them it was, and a few dozen steps cannot rank the starts.) "hot", where
-# it was measured, had 0.5.
+# Compare each run with "nothing" in *both* panels of Dice. "hot" is empty in every epoch, to the
+# last digit. What had happened?
+
+# %%
+hot = runs["hot"]
+print("training loss, smoothed, at the first steps:", hot["losses"][:4])
+print("training loss by epoch:  ", [f"{loss:.1e}" for loss in hot["training_loss"]])
+print("validation loss by epoch:", hot["validation_loss"])
+weight = [0.98**n / (1 - 0.98**n) for n in (8, 40)]  # of an early step, after 8 and 40 steps
+print(f"the bad step, fading: {weight[1] / weight[0]:.3f}")
+print(f"training loss, last over first: {hot['training_loss'][-1] / hot['training_loss'][0]:.3f}")
+
+# %% [markdown]
+# One step did it, the first one, at a 25th of the highest rate. All that the printed training loss
+# shows after it is how the moving average forgets. It "falls" for five epochs, and is enormous at
+# the end. The validation loss is counted anew each time. It looks harmless, and is no better than
+# that of knowing nothing.
 #
-# **Try this.** Go back to the first training, and give `fit_one_cycle` a rate of `0.5`. Then
-# run on. Where in the four scores do you see it first? (Not in the accuracy.)
+# An empty answer alone does not prove that the rate was too high. "random", at 5e-3, is empty too
+# from its second epoch on. Yet in the fourth its validation loss is well below that of knowing
+# nothing: some pixels got a higher probability than others, none got more than a half. Was the rate
+# too high, or were forty steps too few? One run cannot tell. So look at three things together:
+# single steps, the loss of knowing nothing, and Dice per volume.
+#
+# The runs that began with an encoder from phantoms do find tumour. With one run each, and a few
+# dozen steps, they cannot rank starts, frozen against unfrozen, or rates. TWENTY
+#
+# **Try this.** Go back to the first training, give `fit_one_cycle` a rate of `0.5`, and run on.
+# Which of the scores tell you that something went wrong, and which hide it?
 #
 # ## Weight decay, and what it is called
 #
@@ -696,7 +729,7 @@ print(f"unet.safetensors: {(RUNS / 'unet.safetensors').stat().st_size / 1e6:.0f}
 
 # %%
 live, nothing = scores["network"], scores["nothing"]
-emptied = runs["random"]
+emptied = runs["hot"]
 emit(
     f"{start.name} start: Dice per slice {live.per_slice:.3f} (nothing: {nothing.per_slice:.3f}), "
     f"per volume {live.per_volume:.3f} (nothing: {nothing.per_volume:.3f})",
