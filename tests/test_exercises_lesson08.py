@@ -258,7 +258,7 @@ def test_saved_runs_of_other_settings_are_not_kept(tmp_path):
     assert runs.evenly(list(range(10)), 4) == [0, 3, 6, 9]
 
 
-@pytest.mark.parametrize("what", ["nothing", "words", "other"])
+@pytest.mark.parametrize("what", ["nothing", "words", "other", "shape"])
 def test_an_encoder_that_does_not_fit_is_said(what, tmp_path):
     path = tmp_path / "encoder.safetensors"
     if what == "words":
@@ -266,16 +266,25 @@ def test_an_encoder_that_does_not_fit_is_said(what, tmp_path):
     if what == "other":
         save_file({"0.weight": torch.zeros(2)}, path)
     model = torch.nn.Sequential(encoders.new_encoder())
-    hint = {"nothing": "no such encoder", "words": "damaged", "other": "does not fit"}[what]
+    before = {name: value.clone() for name, value in model[0].state_dict().items()}
+    if what == "shape":
+        save_file(before | {"0.weight": torch.zeros(64, 4, 7, 7)}, path)
+    hint = {"nothing": "no such encoder", "words": "damaged"}.get(what, "does not fit")
     with pytest.raises(GliomakitError, match=hint):
         encoders.load_encoder(model, path)
+    assert all(torch.equal(before[name], now) for name, now in model[0].state_dict().items())
 
 
 def test_pretraining_refuses_what_it_cannot_learn_from():
     images, masks = small_slices()
-    for bad in ((images[:1], masks[:1]), (images, masks[:2]), (images[:, :30], masks[:, :30])):
-        with pytest.raises(GliomakitError):
-            encoders.pretrain(*bad, steps=1)
+    for images_, masks_, said in (
+        (images[:1], masks[:1], "1 images and 1 masks"),
+        (images, masks[:2], "4 images and 2 masks"),
+        (images[:, :30], masks[:, :30], "multiples of 32"),
+        (images, masks[:, :16], "multiples of 32"),
+    ):
+        with pytest.raises(GliomakitError, match=said):
+            encoders.pretrain(images_, masks_, steps=1)
 
 
 @pytest.mark.parametrize("error", [URLError("no network"), OSError("disk full"), RuntimeError("x")])
@@ -324,11 +333,21 @@ def test_saved_runs_say_what_they_are():
     about, runs = kept["about"], kept["runs"]
     assert {"python", "torch", "fastai", "gliomakit", "phantom"} <= set(about["versions"])
     assert 0.4 < about["nothing"]["per_slice"] < 0.8 and about["nothing"]["per_volume"] == 0
-    assert {"random", "phantoms, frozen"} <= set(runs)
-    # What the lesson says of them: one learns, the other is as good as nothing.
-    assert runs["phantoms, frozen"]["per_volume"][-1] > 0.2
-    assert runs["random"]["per_slice"][-1] == about["nothing"]["per_slice"]
-    assert runs["random"]["training_loss"][-1] < runs["random"]["training_loss"][1]
+    # What the lesson says of them: some learn, others are as good as nothing.
+    assert {"phantoms, frozen", "phantoms, unfrozen", "random", "hot", "20 epochs"} <= set(runs)
+    for name, run in runs.items():
+        assert (run["per_volume"][-1] > 0.2) == (name not in ("random", "hot")), name
+    empty = about["nothing"]["per_slice"]
+    hot, random = runs["hot"], runs["random"]
+    assert set(hot["per_slice"]) == set(random["per_slice"][1:]) == {empty}
+    share = 1 - about["nothing"]["accuracy"]
+    unknowing = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert min(hot["validation_loss"]) > unknowing > random["validation_loss"][3] + 0.01
+    # The printed loss remembers one step, the first, and nothing else.
+    assert hot["losses"][0] < 1 and hot["losses"][1] > 1e12
+    fading = [0.98**n / (1 - 0.98**n) for n in (8, 40)]
+    fell = hot["training_loss"][-1] / hot["training_loss"][0]
+    assert fell == pytest.approx(fading[1] / fading[0], rel=1e-3)
     for run in runs.values():
         columns = ("epoch", "per_slice", "positive", "pooled", "per_volume", "found")
         assert {len(run[key]) for key in columns} == {run["epochs"]}

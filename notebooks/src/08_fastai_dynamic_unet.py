@@ -26,8 +26,8 @@
 
 # %% [markdown]
 # +++ prerequisites
-# **You need** lesson 00, and some PyTorch; no fastai. Lesson 04 explains a U-Net from the ground up,
-# lesson 05 losses. Words of the field are in the [glossary](../glossary.md).
+# **You need** lesson 00, and some PyTorch; no fastai. Lesson 04 explains a U-Net from the ground
+# up, lesson 05 losses. Words of the field are in the [glossary](../glossary.md).
 
 # %% [markdown]
 # +++ minutes
@@ -207,8 +207,8 @@ except GliomakitError as error:
 #
 # A `DataBlock` says in five lines what a training needs: what goes in and what comes out
 # (`blocks`), where the target is (`get_y`), who is held back (`splitter`), and two kinds of change:
-# slice by slice (`item_tfms`), and on a whole batch (`batch_tfms`). If an image is turned, what must
-# happen to its mask?
+# slice by slice (`item_tfms`), and on a whole batch (`batch_tfms`). If an image is turned, what
+# must happen to its mask?
 
 # %%
 block = DataBlock(
@@ -637,8 +637,11 @@ print(f"training loss, last over first: {hot['training_loss'][-1] / hot['trainin
 # An empty answer alone does not prove that the rate was too high. "random", at 5e-3, is empty too
 # from its second epoch on. Yet in the fourth its validation loss is well below that of knowing
 # nothing: some pixels got a higher probability than others, none got more than a half. Was the rate
-# too high, or were forty steps too few? One run cannot tell. So look at three things together:
-# single steps, the loss of knowing nothing, and Dice per volume.
+# too high, or were forty steps too few? One run cannot tell.
+#
+# Nor does the loss alone tell. "phantoms, unfrozen" ends near the loss of knowing nothing, and yet
+# finds some tumour. So look at three things together: single steps, the loss beside that of knowing
+# nothing, and Dice per volume.
 #
 # The runs that began with an encoder from phantoms do find tumour. With one run each, and a few
 # dozen steps, they cannot rank starts, frozen against unfrozen, or rates. TWENTY
