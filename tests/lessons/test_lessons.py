@@ -155,9 +155,9 @@ HOLDS = {
         "nothing_per_volume": lambda x: x == 0,
         "real_nothing": lambda x: x == 342 / 512,
         "emptied_per_slice": lambda x: 0.4 < x < 0.7,
-        "emptied_per_volume": lambda x: 0 <= x < 0.1,
-        "saved_runs": lambda x: 2 <= x <= 7,
-        "reloaded": lambda x: x < 1e-4,
+        "emptied_per_volume": lambda x: x == 0,
+        "saved_runs": lambda x: 5 <= x <= 7,
+        "reloaded": lambda x: x < 1e-2,
     },
     "10_neptune_dashboards": {
         "runs": lambda x: x == 5,
