@@ -1,6 +1,6 @@
 """Train fastai's U-Net in several ways, longer than a lesson can, and keep what lesson 08 shows.
 
-    make slice-runs                                     # what can be had is run: 5 runs, 15 minutes
+    make slice-runs                                     # what can be had is run: 5 runs, 20 minutes
     make slice-runs ARGS="--only random hot"            # some of them; the others stay in the file
     make slice-runs ARGS="--only hot --epochs 1 --out build/try.json"
 
