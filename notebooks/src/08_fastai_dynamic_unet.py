@@ -622,9 +622,9 @@ plots.curves(lines, across="epoch", logarithmic=["validation loss"], looks=looks
 # %% [markdown]
 # +++ picture
 # *In the picture: the saved runs of five epochs. On the left Dice per slice, in the middle Dice per
-# volume, on the right the validation loss, on a logarithmic axis. The dashed line is the
-# laziest answer, and the loss of knowing nothing: on the left it stands high, in the middle on the
-# ground, on the right low. In both panels of Dice "hot" lies under it all the way.*
+# volume, on the right the validation loss, on a logarithmic axis. The dashed line is the laziest
+# answer, and the loss of knowing nothing: on the left it stands high, in the middle on the ground,
+# on the right low. In both panels of Dice "hot" lies under it all the way.*
 
 # %% [markdown]
 # Compare each run with "nothing" in *both* panels of Dice. "hot" is empty in every epoch, to the
@@ -646,14 +646,14 @@ print(f"training loss, last over first: {hot['training_loss'][-1] / hot['trainin
 #
 # An empty answer alone does not prove that the rate was too high. "random", at 5e-3, is empty too
 # from its second epoch on. Yet in the fourth its validation loss is well below that of knowing
-# nothing: some pixels got a higher probability than others, none a half. Was the rate too
+# nothing: some pixels got a higher probability than others, none above a half. Was the rate too
 # high, or were forty steps too few? One run cannot tell. Nor does the loss alone: "phantoms,
 # unfrozen" ends near the loss of knowing nothing, and yet finds some tumour. So look at three
 # things: single steps, the loss beside that of knowing nothing, and Dice per volume.
 #
 # The runs that began with an encoder from phantoms find tumour. With one run each they cannot rank
-# starts, rates, or frozen against unfrozen. "20 epochs" has the lowest training loss of all, and a
-# validation loss of knowing nothing: of 64 slices it learned too much by heart (lesson 06).
+# starts, rates, or frozen against unfrozen. "20 epochs" has the lowest training loss, and a
+# validation loss near that of knowing nothing: it learned its 64 slices by heart (lesson 06).
 #
 # **Try this.** Go back to the first training, give `fit_one_cycle` a rate of `0.5`, and run on.
 # Which of the scores tell you that something went wrong, and which hide it?
