@@ -20,6 +20,7 @@
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
     plots.compared({"patients": {"method": dice}})     # several methods on the same patients
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
+    plots.adopted("four slices")                       # what another library drew with pyplot
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
 distances. Without a slice being named, the one with the largest tumour area is shown. A given
@@ -34,6 +35,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ._account import account
+from ._adopted import adopted
 from ._angles import angles
 from ._axial import (
     QUIET,
@@ -69,6 +71,7 @@ from .regions import REGION_NAMES, REGIONS, SEQUENCE_NAMES, SEQUENCES, TISSUE_CO
 __all__ = [
     "Picture",
     "account",
+    "adopted",
     "angles",
     "blending",
     "box_plot",

@@ -45,10 +45,12 @@ WINGS = {
     "audit": "slicewise _audit_page",
     "_audit_page": "audit",
     "phantom": "",
-    "plots": "_account _angles _axial _box_plot _boxes _curves _fields _gradients _histograms "
-    "_picture _published _readings _receptive _reliability _sheet _uncertainty _variants _volumes "
-    "_windowing",
+    "encoders": "_torchvision",
+    "plots": "_account _adopted _angles _axial _box_plot _boxes _compared _curves _fields "
+    "_gradients _histograms _picture _published _readings _receptive _reliability _sheet "
+    "_uncertainty _variants _volumes _windowing",
     "arithmetic": "",
+    "_adopted": "_picture",
     "_account": "_axial _picture _reliability",
     "_angles": "_axial _picture",
     "_box_plot": "_axial _picture _reliability",
@@ -183,12 +185,12 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 11250
+CEILING_WINGS = 11500
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
-the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06 and 12
-360 to 390 each, 07 580. Each further
-lesson says what it adds. Slices in the LGG layout, read, made and scored: 370. The audit: 380."""
+the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06, 08 and 12
+360 to 390 each, 07 580. Each further lesson says what it adds. Slices in the LGG layout, read, made
+and scored: 370. The audit: 380."""
 
 
 def test_the_package_is_small(capsys):

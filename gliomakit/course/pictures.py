@@ -6,6 +6,7 @@ Drawn by the build when it is missing, and kept in the tree; delete the file to 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +156,33 @@ def train() -> Figure:
     return plots.curves(curves, looks=looks)
 
 
+def fastai_dynamic_unet() -> Figure:
+    """Saved trainings on slices and the laziest answer: Dice per slice and per volume, and loss."""
+    from .. import plots
+    from .saved import saved
+
+    kept = saved("08_runs")
+    titles = {"per_slice": "Dice per slice", "per_volume": "Dice per volume"}
+    titles |= {"validation_loss": "validation loss"}
+    short = {name: run for name, run in kept["runs"].items() if len(run["epoch"]) <= 5}
+    lines = {
+        name: {title: (run["epoch"], run[key]) for key, title in titles.items()}
+        for name, run in short.items()
+    }
+    ends = [1, max(max(run["epoch"]) for run in short.values())]
+    share = 1 - kept["about"]["nothing"]["accuracy"]
+    loss = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    level = kept["about"]["nothing"] | {"validation_loss": loss}
+    nothing = {title: (ends, [level[key]] * 2) for key, title in titles.items()}
+    looks = {name: plots.look(number) for number, name in enumerate(lines)}
+    return plots.curves(
+        lines | {"nothing": nothing},
+        looks=looks | {"nothing": plots.look(len(lines) + 7)},
+        across="epoch",
+        logarithmic=["validation loss"],
+    )
+
+
 def neptune_dashboards() -> Figure:
     """Curves of five short trainings, as lesson 10 makes them: four learn, one is too hot."""
     from .. import Fit, fit, plots
@@ -235,6 +263,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "05_weighted_dice": weighted_dice,
     "06_train": train,
     "07_evaluate": evaluate,
+    "08_fastai_dynamic_unet": fastai_dynamic_unet,
     "09_classical_or_dynamic": classical_or_dynamic,
     "10_neptune_dashboards": neptune_dashboards,
     "12_read_the_papers": read_the_papers,

@@ -1,6 +1,7 @@
 """Lessons with a real patient in GLIOMAKIT_DATA: the same cells, another picture."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,24 @@ def test_lesson_07_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
     (outcome,) = run.run(["07"], out=tmp_path)
     assert outcome.error is None, outcome.error.block
     assert outcome.figures["n"] == 8
+
+
+@pytest.mark.skipif(not (DATA / "lgg" / "unpack.py").is_file(), reason="needs real slices: lgg/")
+def test_lesson_08_trains_on_real_slices(tmp_path, monkeypatch):
+    whole, few = tmp_path / "all", tmp_path / "few"
+    lgg = DATA / "lgg"
+    subprocess.run([sys.executable, lgg / "unpack.py", lgg, whole], check=True)
+    named = set((lgg / "validation.txt").read_text().split())
+    folders = sorted((whole / "kaggle_3m").iterdir())
+    kept = [f for f in folders if f.name in named][:1] + [f for f in folders if f.name not in named]
+    for folder in kept[:4]:
+        shutil.copytree(folder, few / "kaggle_3m" / folder.name)
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(few))
+    (outcome,) = run.run(["08"], out=tmp_path / "out")
+    assert outcome.error is None, outcome.error.block
+    found = outcome.figures
+    assert found["real_nothing"] == 342 / 512 and found["skips"] == 4
+    assert 0 <= found["per_volume"] <= 1 and found["nothing_per_volume"] == 0
 
 
 @pytest.mark.skipif(not (DATA / "lgg" / "unpack.py").is_file(), reason="needs lgg/")
