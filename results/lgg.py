@@ -55,7 +55,7 @@ SAVED = HERE.parent / "notebooks" / "saved" / "09_networks.json"
 SIDE = 64
 RATES = (3e-4, 1e-3, 3e-3)
 SEEDS = (0, 1, 2)
-GMAC = {"rates": 1000.0, "phantoms": 2000.0, "lgg": 4000.0}
+GMAC = {"rates": 1000.0, "phantoms": 2000.0, "lgg": 3000.0}
 """Multiply-adds (in billions) that each training may cost."""
 
 PARTS = {

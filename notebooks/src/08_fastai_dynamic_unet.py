@@ -30,8 +30,8 @@
 
 # %% [markdown]
 # +++ minutes
-# **Time**: 60 minutes to read and try. The cells compute for about two minutes on two free CPU
-# cores, for four on busy ones (CPU: under 5 minutes; GPU: not measured yet).
+# **Time**: 60 minutes to read and try. The cells compute for about two minutes on two CPU cores
+# (CPU: under 3 minutes; GPU: not measured yet).
 
 # %% [markdown]
 # ## Set up
@@ -558,11 +558,10 @@ plots.curves(areas, across="number of the slice")
 # Dice. (All of them are at the network's size of image here. A result to report is brought back to
 # the full size first.)
 #
-# Only the first rewards saying nothing. We tried these cells once from each start that we had, on
-# phantoms. With an encoder from phantoms: 0.56 per slice, 0.20 per volume. From random weights:
-# 0.46 and 0.20. By slices the second is *worse than nothing*, for it puts a few pixels where no
-# tumour is; by volumes it equals the first. (Yours will be others: so little training ends
-# differently on each machine.)
+# Only the first rewards saying nothing. It can even punish a network that looks: one that finds
+# half of each tumour, and besides puts a few pixels into slices without any, may stand *below
+# nothing* by slices, and far above it by volumes. Compare your two rows. (Yours will differ from
+# your neighbour's: so little training ends differently on each machine.)
 #
 # And on the real slices?
 
@@ -653,7 +652,8 @@ print(f"training loss, last over first: {hot['training_loss'][-1] / hot['trainin
 #
 # The runs that began with an encoder from phantoms find tumour. With one run each they cannot rank
 # starts, rates, or frozen against unfrozen. "20 epochs" has the lowest training loss, and a
-# validation loss near that of knowing nothing: it learned its 64 slices by heart (lesson 06).
+# validation loss near that of knowing nothing: it seems to have learned its 64 slices by heart
+# (lesson 06).
 #
 # **Try this.** Go back to the first training, give `fit_one_cycle` a rate of `0.5`, and run on.
 # Which of the scores tell you that something went wrong, and which hide it?
