@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from .errors import GliomakitError
 from .slices import SlicePatient, read_patient
+from .training import SMOKE_STEPS, smoke
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, of images in [0, 1]: what pretrained encoders expect."""
@@ -126,7 +127,7 @@ def fit_stacks(
     once = (1, 3, side, side) if flat else (1, 3, side, side, depth)
     device = next(network.parameters()).device
     cost = training_gmac(network, once) * (BATCH if flat else 1)
-    steps = max(1, round(gmac / cost))
+    steps = SMOKE_STEPS if smoke() else max(1, round(gmac / cost))
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=max(steps, 2))
     network.train()

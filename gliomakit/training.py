@@ -125,7 +125,7 @@ class _Run:
             "training": [_checkpoint.fingerprint(case) for case in training],
             "validation": [_checkpoint.fingerprint(case) for case in validation],
         }
-        self.end = min(self.settings.steps, SMOKE_STEPS) if _smoke() else self.settings.steps
+        self.end = min(self.settings.steps, SMOKE_STEPS) if smoke() else self.settings.steps
         self.step = self.skipped = self.in_a_row = 0
         self.history: list[Row] = []
         self.begun = monotonic()
@@ -222,7 +222,7 @@ class _Run:
 
     def _validate(self) -> None:
         cases = {}
-        for case in self.validation[:1] if _smoke() else self.validation:
+        for case in self.validation[:1] if smoke() else self.validation:
             self.ctrl_c.stop_if_asked()
             cases[case.name] = self.learner.dice(case)
         means = {r: float(np.mean([c[r] for c in cases.values()])) for r in self.settings.regions}
@@ -319,5 +319,6 @@ def _last_dice(history: Sequence[Row]) -> dict[str, float]:
     return {k[5:]: v for k, v in next(rows, {}).items() if k.startswith("dice_")}
 
 
-def _smoke() -> bool:
+def smoke() -> bool:
+    """Whether the environment asks for a training of `SMOKE_STEPS` only, as tests do."""
     return os.environ.get("GLIOMAKIT_SMOKE", "") not in ("", "0")

@@ -102,9 +102,11 @@ def test_networks_of_both_kinds_learn_and_are_repeatable(network):
     assert overlap / ((probability > 0.5).sum() + reference.sum()) > 0.8
 
 
-def test_a_small_purse_still_pays_for_a_step_and_nobody_is_refused():
+def test_a_small_purse_still_pays_for_a_step_and_nobody_is_refused(monkeypatch):
     network = ClassicalUNet(3, 2, 2)
     assert fit_stacks(network, {"a": bright()}, gmac=1e-9, seed=0).steps == 1
+    monkeypatch.setenv("GLIOMAKIT_SMOKE", "1")
+    assert fit_stacks(network, {"a": bright()}, gmac=1e9, seed=0).steps == 2
     with pytest.raises(GliomakitError, match="nobody"):
         fit_stacks(network, {}, gmac=1, seed=0)
     with pytest.raises(GliomakitError, match="no convolution"):

@@ -159,6 +159,16 @@ HOLDS = {
         "saved_runs": lambda x: 5 <= x <= 7,
         "reloaded": lambda x: x < 1e-2,
     },
+    "09_classical_or_dynamic": {
+        "parameters": lambda x: x == 31_031_810,
+        "package_parameters": lambda x: x == 31_031_810,
+        "balance": lambda x: x == 1,
+        "more_parameters": lambda x: x == 9 * 6 * 64,
+        "live": lambda x: x["nothing"] == 0 and max(x.values()) > 0.1,
+        "networks": lambda x: x >= 6,
+        "real_patients": lambda x: x == 15,
+        "best": lambda x: set(x) == {"phantoms", "lgg"},
+    },
     "10_neptune_dashboards": {
         "runs": lambda x: x == 5,
         "suspects": lambda x: x == ["copied"],

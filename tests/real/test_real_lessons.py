@@ -88,6 +88,25 @@ def test_lesson_07_goes_on_where_there_is_no_3d_patient(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not (DATA / "lgg" / "unpack.py").is_file(), reason="needs real slices: lgg/")
 def test_lesson_08_trains_on_real_slices(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(handful(tmp_path)))
+    (outcome,) = run.run(["08"], out=tmp_path / "out")
+    assert outcome.error is None, outcome.error.block
+    found = outcome.figures
+    assert found["real_nothing"] == 342 / 512 and found["skips"] == 4
+    assert 0 <= found["per_volume"] <= 1 and found["nothing_per_volume"] == 0
+
+
+@pytest.mark.skipif(not (DATA / "lgg" / "unpack.py").is_file(), reason="needs lgg/")
+def test_lesson_09_races_on_real_slices(tmp_path, monkeypatch):
+    """Two steps a network: the real slices go all the way through."""
+    monkeypatch.setenv("GLIOMAKIT_DATA", str(handful(tmp_path)))
+    (outcome,) = run.run(["09"], out=tmp_path / "out", smoke=True)
+    assert outcome.error is None, outcome.error.block
+    assert len(outcome.figures["live"]) == 4 and outcome.figures["live"]["nothing"] == 0
+
+
+def handful(tmp_path):
+    """Four real patients of the LGG set, one of them a named one, in their layout."""
     whole, few = tmp_path / "all", tmp_path / "few"
     lgg = DATA / "lgg"
     subprocess.run([sys.executable, lgg / "unpack.py", lgg, whole], check=True)
@@ -96,12 +115,7 @@ def test_lesson_08_trains_on_real_slices(tmp_path, monkeypatch):
     kept = [f for f in folders if f.name in named][:1] + [f for f in folders if f.name not in named]
     for folder in kept[:4]:
         shutil.copytree(folder, few / "kaggle_3m" / folder.name)
-    monkeypatch.setenv("GLIOMAKIT_DATA", str(few))
-    (outcome,) = run.run(["08"], out=tmp_path / "out")
-    assert outcome.error is None, outcome.error.block
-    found = outcome.figures
-    assert found["real_nothing"] == 342 / 512 and found["skips"] == 4
-    assert 0 <= found["per_volume"] <= 1 and found["nothing_per_volume"] == 0
+    return few
 
 
 @pytest.mark.skipif(not (DATA / "lgg" / "unpack.py").is_file(), reason="needs lgg/")
