@@ -291,7 +291,6 @@ def main() -> None:
     path = trial / "networks.json" if trial else SAVED
     networks = available()
     content = kept(path, described(bool(trial), networks))
-    begun = time.monotonic()
     seeds, patients = ((0,), 4) if trial else (SEEDS, None)
     rates = RATES[1:2] if trial else RATES
     gmac = content["about"]["gmac"]
@@ -319,9 +318,6 @@ def main() -> None:
                 for n in (*networks, RECIPE)
             ]
             run(plans, content, path)
-    minutes = (time.monotonic() - begun) / 60
-    content["minutes"] = round(content.get("minutes", 0) + minutes, 1)
-    save(content, path)
     here = trial or HERE
     figure = drawn(content)
     small(figure, here / "pictures" / "lgg.png", 150_000)

@@ -164,10 +164,10 @@ HOLDS = {
         "package_parameters": lambda x: x == 31_031_810,
         "balance": lambda x: x == 1,
         "more_parameters": lambda x: x == 9 * 6 * 64,
-        "live": lambda x: x["nothing"] == 0 and max(x.values()) > 0.1,
+        "live": lambda x: len(x) == 4 and x[-1] == 0 and max(x) > 0.1,
         "networks": lambda x: x >= 6,
         "real_patients": lambda x: x == 15,
-        "best": lambda x: set(x) == {"phantoms", "lgg"},
+        "compared_on": lambda x: x == ["phantoms", "lgg"],
     },
     "10_neptune_dashboards": {
         "runs": lambda x: x == 5,
