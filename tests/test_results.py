@@ -353,3 +353,20 @@ def test_a_patient_counts_once_however_many_seeds():
     rows = [{"volumes": {"a": 0.2, "b": 0.6}}, {"volumes": {"a": 0.4, "b": 0.8}}]
     found = _lgg_tables.by_patient(rows)
     assert found == pytest.approx({"a": 0.3, "b": 0.7})
+
+
+def test_lesson_09_says_of_the_long_race_what_it_shows():
+    means = {}
+    for data in ("phantoms", "lgg"):
+        found = _lgg_tables.members(NETWORKS, data)
+        assert all(len(rows) == 3 for rows in found.values()), "three seeds each"
+        means = {
+            n: np.mean(list(_lgg_tables.by_patient(rows).values())) for n, rows in found.items()
+        }
+        assert max(means, key=means.get) == "Classical, 16 channels"
+        copier = NETWORKS["baselines"][data]["nearest slice (split by slice)"]["per_volume"]
+        assert copier > max(means.values())
+    flair = {
+        d: NETWORKS["baselines"][d]["FLAIR threshold"]["per_volume"] for d in ("phantoms", "lgg")
+    }
+    assert 0.35 < flair["phantoms"] and flair["lgg"] < 0.2

@@ -376,9 +376,9 @@ plots.compared({title: found for title, found in groups.items() if found})
 # seeds show how much luck is in a training. They do not make 15 patients into 45.
 #
 # The narrow network has the best mean on both kinds of patients. It is the cheapest, so it saw the
-# most slices; the wide ones had hardly begun. Look at the methods in brackets as well. On phantoms a
-# threshold of FLAIR, which nobody trained, stands beside the wide networks. On real slices it is of
-# little use. So in this respect our phantoms are easier than patients. And copying the nearest
+# most slices; the wide ones had hardly begun. Look at the methods in brackets as well. On phantoms
+# a threshold of FLAIR, which nobody trained, stands beside the wide networks. On real slices it is
+# of little use. So in this respect our phantoms are easier than patients. And copying the nearest
 # slice, which a split by slice allows, beats every network (lesson 12).
 #
 # One row is no member of the race: "fastai's recipe" is lesson 08's system with the paper's rate
