@@ -167,7 +167,7 @@ def slices_batch(
 
 def stack_batch(stack: Stack, depth: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
     """`depth` neighbouring slices as (1, 3, side, side, depth), mirrored or not; their mask.
-    Where the patient has fewer, empty ones are added above."""
+    Where the patient has fewer, ones of an even grey and without tumour are added above."""
     first = int(draw.integers(0, max(len(stack) - depth, 0) + 1))
     image = _varied(_input(stack.images[first : first + depth]), draw)
     mask = torch.from_numpy(stack.masks[first : first + depth]).long()

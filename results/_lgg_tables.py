@@ -47,10 +47,13 @@ def cpu_minutes(content: dict) -> float:
 
 
 def drawn(content: dict) -> Figure:
-    """All networks on all data."""
+    """All networks whose work was the same, on all data."""
+    race = content["about"]["networks"]
     groups = {
         TITLES[data]: {
-            name: list(by_patient(rows).values()) for name, rows in members(content, data).items()
+            name: list(by_patient(rows).values())
+            for name, rows in members(content, data).items()
+            if name in race
         }
         for data in TITLES
         if members(content, data)

@@ -95,6 +95,8 @@ IN, OUT = (lambda a, b: conv(a, b)), (lambda a, b: conv(b, b))
         (two(IN, RELU, OUT, RELU, lambda a, b: nn.Dropout(0.5)), "something else"),
         (two(lambda a, b: nn.Conv3d(a, b, 3), RELU, lambda a, b: nn.Conv3d(b, b, 3), RELU),
          "two-dimensional"),
+        (two(lambda a, b: conv(a, b, padding=2, dilation=2), RELU, OUT, RELU), "dilation"),
+        (two(IN, lambda a, b: nn.ReLU6(), OUT, lambda a, b: nn.ReLU6()), "something else"),
     ],
 )  # fmt: skip
 def test_block(function, words):
@@ -105,7 +107,8 @@ def test_a_class_of_ones_own_is_a_block_too():
     class Double(nn.Module):
         def __init__(self, a, b):
             super().__init__()
-            self.one, self.two = conv(a, b), nn.Conv2d(b, b, 3, padding="same")
+            self.two = nn.Conv2d(b, b, 3, padding="same")  # defined first, runs last
+            self.one = conv(a, b)
 
         def forward(self, x):
             return self.two(self.one(x).relu()).clamp(min=0)
@@ -156,6 +159,8 @@ def test_macs_of_the_package_are_those_that_pytorch_counts():
         (lambda a, b: [b[n] - a[n] for n in a], "the other way"),
         (lambda a, b: [abs(a[n] - b[n]) for n in a], "sign"),
         (lambda a, b: {n: a[n] - b[n] for n in a}, "dict"),
+        (lambda a, b: {a[n] - b[n] for n in a}, "a list"),
+        (lambda a, b: {n: a[n] - b[n] for n in a}.values(), "a list"),
         (lambda a, b: np.mean([a[n] - b[n] for n in a]), "list"),
         (lambda a, b: [a[n] - b[n] for n in list(a)[1:]], "3 values"),
         (lambda a, b: [a[n] / b[n] for n in a], "not those"),

@@ -218,7 +218,8 @@ def classical_or_dynamic() -> Figure:
 
     titles = {"phantoms": "phantoms", "lgg": "real slices"}
     groups: dict[str, dict[str, list[float]]] = {}
-    rows = list(saved("09_networks")["rows"].values())
+    kept = saved("09_networks")
+    rows = [row for row in kept["rows"].values() if row["network"] in kept["about"]["networks"]]
     for data, network in dict.fromkeys((r["data"], r["network"]) for r in rows):
         if data in titles:
             own = [r["volumes"] for r in rows if (r["data"], r["network"]) == (data, network)]
