@@ -19,6 +19,7 @@
     plots.angles({"reference": regions}, spacing)      # the labelled volume as surfaces
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
     plots.compared({"patients": {"method": dice}})     # several methods on the same patients
+    plots.planes(case, at=(120, 90, 77))               # three planes through a voxel; plots.levels
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
@@ -53,6 +54,7 @@ from ._fields import fields
 from ._gradients import gradients
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
+from ._planes import levels, planes
 from ._published import ranges, scores, undone
 from ._readings import readings
 from ._receptive import receptive
@@ -80,9 +82,11 @@ __all__ = [
     "gradients",
     "histograms",
     "largest_slice",
+    "levels",
     "look",
     "parallel",
     "patches",
+    "planes",
     "positions",
     "ranges",
     "readings",

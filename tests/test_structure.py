@@ -45,9 +45,9 @@ WINGS = {
     "audit": "slicewise _audit_page",
     "_audit_page": "audit",
     "phantom": "",
-    "plots": "_account _angles _axial _box_plot _boxes _curves _fields _gradients _histograms "
-    "_picture _published _readings _receptive _reliability _sheet _uncertainty _variants _volumes "
-    "_windowing",
+    "plots": "_account _angles _axial _box_plot _boxes _compared _curves _fields _gradients "
+    "_histograms _picture _planes _published _readings _receptive _reliability _sheet _uncertainty "
+    "_variants _volumes _windowing",
     "arithmetic": "",
     "_account": "_axial _picture _reliability",
     "_angles": "_axial _picture",
@@ -67,6 +67,10 @@ WINGS = {
     "_reliability": "_axial _picture",
     "_volumes": "_axial _picture _reliability",
     "_windowing": "_axial _curves _picture _reliability",
+    "_planes": "_axial _moving _picture _plate _upright",
+    "_plate": "_axial _moving _picture _upright",
+    "_upright": "_axial",
+    "_moving": "",
     "_axial": "_picture",
     "_picture": "",
     "download": "project _transfer _unpack _kaggle _room",
@@ -76,7 +80,7 @@ WINGS = {
     "_room": "",
     "doctor": "project _torchvision",
     "tracking": "plots",
-    "course": "project slices phantom plots _picture doctor",
+    "course": "project slices phantom plots _picture _planes doctor",
     "cli": "project slices phantom plots audit doctor course download tracking",
     "__main__": "cli",
 }
@@ -183,7 +187,7 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 11250
+CEILING_WINGS = 12100
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06 and 12
