@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -43,12 +42,3 @@ def outlines(
     scale = np.array([width / columns, height / rows])
     lines = contour_generator(z=padded).lines(0.5)
     return [(line - 0.5) * scale + (left, top) for line in lines]
-
-
-def numbers(values: Sequence[float], form: str = "{:.3g}") -> str:
-    """Numbers in words: with commas, and minus signs that are as long as a plus.
-
-    >>> numbers([1.0, -0.25])
-    '1, −0.25'
-    """
-    return ", ".join(form.format(value).replace("-", "−") for value in values)

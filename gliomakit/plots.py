@@ -20,6 +20,7 @@
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
     plots.compared({"patients": {"method": dice}})     # several methods on the same patients
     plots.planes(case, at=(120, 90, 77))               # three planes through a voxel; plots.levels
+    plots.schedules(steps=1000, rate=3e-3)             # learning rates and momenta over a training
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
 
 Slices are axial, seen from the feet (R and L mark the patient's sides), with the face up and true
@@ -59,6 +60,7 @@ from ._published import ranges, scores, undone
 from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
+from ._schedules import schedules
 from ._sheet import sheet
 from ._uncertainty import uncertainty
 from ._variants import variants
@@ -92,6 +94,7 @@ __all__ = [
     "readings",
     "receptive",
     "reliability",
+    "schedules",
     "scores",
     "sequences",
     "sheet",

@@ -175,3 +175,89 @@ def test_spans_are_those_of_the_cases_own_axes():
     case = marked(np.diag([-1.0, 1, 1, 1]), (30, 14, 10))
     case.image[0, :20] = 0
     assert Upright(case).spans[0] == (16, 29), "the box ends beyond the brain, not the other way"
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+def test_rates_are_those_of_fit_and_of_pytorch():
+    import torch
+    from torch.optim.lr_scheduler import OneCycleLR
+
+    from gliomakit._schedules import momenta, rates
+    from gliomakit.training import Fit
+
+    fit = {"rate": 2e-3, "steps": 120, "epoch": 4}
+    for name in ("one-cycle", "step", "constant"):
+        expected = [Fit(schedule=name, **fit).rate_at(i) for i in range(120)]
+        np.testing.assert_allclose(rates(name, 120, 2e-3, every=5 * 4), expected, rtol=1e-9)
+    optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    options = {"pct_start": 0.4, "base_momentum": 0.8, "max_momentum": 0.9}
+    schedule = OneCycleLR(optimiser, 2e-3, total_steps=120, **options)
+    expected = []
+    for _ in range(120):
+        group = optimiser.param_groups[0]
+        expected.append((group["lr"], group["betas"][0]))
+        optimiser.step()
+        schedule.step()
+    ours = rates("one-cycle", 120, 2e-3, 0.4), momenta("one-cycle", 120, 0.4, (0.9, 0.8))
+    np.testing.assert_allclose(np.transpose(ours), expected, rtol=1e-6, atol=1e-11)
+
+
+def test_suggestions_are_fastais():
+    schedule = pytest.importorskip("fastai.callback.schedule")
+    import torch
+
+    from gliomakit._range_test import suggestions
+    from gliomakit.course.explorers import toy_finder
+
+    for seed in range(3):
+        lrs, losses = toy_finder(seed)
+        found = suggestions(lrs, losses)
+        n = len(lrs)
+        given = torch.tensor(lrs[n // 10 : -5]), torch.tensor(losses[n // 10 : -5])
+        for name, at in found.suggested.items():
+            expected = getattr(schedule, name)(*given, n)[0]
+            assert at == pytest.approx(float(expected), rel=1e-4), name
+
+
+def test_schedules_are_drawn_and_moved():
+    from gliomakit._schedules import rates
+    from gliomakit.course.explorers import toy_finder
+
+    finder = toy_finder()
+    figure = plots.schedules(finder=finder)
+    assert len(figure.axes) == 3 and "lr_find suggests valley" in figure.alt
+    figure.quick()
+    before = artists(figure.stage.panels[2].figure)
+    lines = {name: id(line) for name, line in figure.stage.lines.items()}
+    assert plots.schedules(steps=200, rate=0.01, rise=0.5, finder=finder, figure=figure) is figure
+    assert {n: id(line) for n, line in figure.stage.lines.items()} == lines
+    assert len(artists(figure)) == len(before)
+    line = figure.stage.lines["one-cycle", 0]
+    np.testing.assert_allclose(line.get_ydata(), rates("one-cycle", 200, 0.01, 0.5))
+    assert figure.stage.mark.get_xdata() == [0.01, 0.01]
+    at_once = plots.schedules(steps=200, rate=0.01, rise=0.5, finder=finder)
+    assert np.array_equal(pixels(figure.quick()), pixels(at_once.quick()))
+    assert len({line.get_linestyle() for line in figure.stage.lines.values()}) == 3
+    assert len(plots.schedules().axes) == 2
+
+
+def test_bad_schedules_are_explained():
+    from gliomakit._schedules import rates
+
+    good = list(np.geomspace(1e-5, 1, 40)), [1.0] * 40
+    for wrong, said in (
+        ({"steps": 0}, "must be 1 or more"),
+        ({"rate": -1.0}, "above 0"),
+        ({"rise": 2.0}, "shares"),
+        ({"cycle": (0.9, 1.0)}, "momentum"),
+        ({"finder": ([], [])}, "make no curve"),
+        ({"finder": (good[0], good[1][:-1])}, "make no curve"),
+        ({"finder": (good[0][::-1], good[1])}, "rise from above 0"),
+        ({"finder": (good[0], [np.nan] * 40)}, "too few"),
+    ):
+        with pytest.raises(GliomakitError, match=said):
+            plots.schedules(**wrong)
+    with pytest.raises(GliomakitError, match="no schedule 'linear'"):
+        rates("linear", 5, 1.0)

@@ -46,8 +46,8 @@ WINGS = {
     "_audit_page": "audit",
     "phantom": "",
     "plots": "_account _angles _axial _box_plot _boxes _compared _curves _fields _gradients "
-    "_histograms _picture _planes _published _readings _receptive _reliability _sheet _uncertainty "
-    "_variants _volumes _windowing",
+    "_histograms _picture _planes _published _readings _receptive _reliability _schedules _sheet "
+    "_uncertainty _variants _volumes _windowing",
     "arithmetic": "",
     "_account": "_axial _picture _reliability",
     "_angles": "_axial _picture",
@@ -70,6 +70,8 @@ WINGS = {
     "_planes": "_axial _moving _picture _plate _upright",
     "_plate": "_axial _moving _picture _upright",
     "_upright": "_axial",
+    "_schedules": "_axial _curves _moving _picture _range_test _reliability",
+    "_range_test": "",
     "_moving": "",
     "_axial": "_picture",
     "_picture": "",

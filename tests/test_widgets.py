@@ -12,6 +12,7 @@ import pytest
 
 from gliomakit import plots
 from gliomakit.cases import Case, Grid, loose
+from gliomakit.course.explorers import rate_explorer
 from gliomakit.course.viewer import case_viewer
 from gliomakit.errors import GliomakitError
 from gliomakit.regions import SEQUENCES, to_regions
@@ -194,6 +195,41 @@ def test_without_widgets_there_is_the_picture(case, monkeypatch, capsys):
 def test_every_control_has_a_name(case):
     viewer = case_viewer(case)
     assert all(c.description for c in (*viewer.controls.values(), *viewer.buttons, viewer.names))
+
+
+# --- explorers ------------------------------------------------------------------------------------
+
+
+def test_the_rate_explorer_draws_as_sliders_move():
+    from gliomakit._schedules import rates
+
+    explorer = rate_explorer()
+    drawn, picture = bytes(explorer.image.value), explorer.picture
+    explorer.set(rise=0.5, factor=0.9, every=10, cycle=(0.8, 0.9))
+    assert explorer.picture is picture and bytes(explorer.image.value) != drawn
+    line = picture.stage.lines["step", 0]
+    np.testing.assert_allclose(line.get_ydata(), rates("step", 1000, 3e-3, 0.5, 0.9, 10))
+    assert picture.stage.lines["one-cycle", 1].get_ydata().min() == pytest.approx(0.8)
+    with pytest.raises(GliomakitError, match="make no curve"):
+        rate_explorer(([1e-3], [1.0]))
+
+
+EXPLORERS = {"rate": lambda: rate_explorer()}
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_an_explorer_has_names_and_a_sentence(name):
+    explorer = EXPLORERS[name]()
+    assert all(control.description for control in explorer.controls.values())
+    assert "Run this cell" in explorer._repr_mimebundle_()["text/html"]
+    assert bytes(explorer.image.value).startswith(b"\x89PNG") and explorer.picture.alt
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_an_explorer_without_widgets_is_its_picture(name, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert EXPLORERS[name]().png()[:4] == b"\x89PNG"
+    assert "not installed" in capsys.readouterr().out
 
 
 # --- nothing is kept ------------------------------------------------------------------------------
