@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 from contourpy import contour_generator
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 Stage = TypeVar("Stage")
@@ -42,3 +44,9 @@ def outlines(
     scale = np.array([width / columns, height / rows])
     lines = contour_generator(z=padded).lines(0.5)
     return [(line - 0.5) * scale + (left, top) for line in lines]
+
+
+def lines(panel: Axes, colour: str, dashes: object = "-", width: float = 1.5) -> LineCollection:
+    """Lines in a panel that are set later."""
+    look = {"colors": colour, "linestyles": [dashes], "linewidths": width, "animated": True}
+    return panel.add_collection(LineCollection([], **look), autolim=False)

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
 from ._axial import QUIET
-from ._moving import outlines
+from ._moving import lines, outlines
 from ._picture import DARK, LIGHT
 from ._upright import HIGH, LOW, PLANES
 from .regions import REGION_COLOURS, REGIONS
@@ -36,11 +35,11 @@ class Plate:
         self.grey = panel.imshow(np.zeros((1, 1)), cmap="gray", interpolation="bilinear", **place)
         self.veil = panel.imshow(np.zeros((1, 1, 4)), interpolation="nearest", **place)
         self.lines = {
-            (source, region): _lines(panel, REGION_COLOURS[region], dashes, 1.5)
+            (source, region): lines(panel, REGION_COLOURS[region], dashes, 1.5)
             for source, dashes in DASHES.items()
             for region in REGIONS
         }
-        self.cross = _lines(panel, LIGHT, "-", 0.8)
+        self.cross = lines(panel, LIGHT, "-", 0.8)
         words = {"fontsize": 8, "weight": "bold", "clip_on": True, "animated": True}
         words["bbox"] = {"facecolor": DARK, "alpha": 0.6, "edgecolor": "none", "pad": 0.8}
         self.names = {
@@ -66,16 +65,15 @@ class Plate:
         if filled:
             self.veil.set_data(_veil(filled, opacity))
         named = dict.fromkeys(REGIONS)
-        for (source, region), lines in self.lines.items():
+        for (source, region), drawn in self.lines.items():
             found = []
             if source in cuts and opacity[region] > 0:
                 mask = cuts[source][REGIONS.index(region)]
                 found = outlines(mask, *self.size)
                 if found and named[region] is None:
                     named[region] = np.concatenate(found)
-            drawn = found if styles[source] == "outline" else []
-            lines.set_segments(drawn)
-            lines.set_alpha(opacity[region])
+            drawn.set_segments(found if styles[source] == "outline" else [])
+            drawn.set_alpha(opacity[region])
         for (region, name), (way, ha, va) in zip(self.names.items(), ENDS):
             points = named[region]
             name.set_visible(points is not None)
@@ -96,9 +94,3 @@ def _veil(filled: Mapping[str, Sequence[np.ndarray]], opacity: Mapping[str, floa
                 chosen = mask & stripes if source == "prediction" else mask
                 veil[chosen] = np.round(255 * np.array(colour)).astype(np.uint8)
     return veil
-
-
-def _lines(panel: Axes, colour: str, dashes: object, width: float) -> LineCollection:
-    """Lines that are set later."""
-    look = {"colors": colour, "linestyles": [dashes], "linewidths": width, "animated": True}
-    return panel.add_collection(LineCollection([], **look), autolim=False)

@@ -8,68 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
 
 from ._axial import QUIET
 from ._curves import COLOURS
 from ._moving import staged
 from ._picture import DARK, LIGHT, canvas
 from ._range_test import suggestions
-from ._recipe import END, START, STEP_EPOCHS, STEP_FACTOR, WARM_UP
+from ._rates import CYCLE, check, momenta, rates
+from ._recipe import STEP_EPOCHS, STEP_FACTOR, WARM_UP
 from ._reliability import dark_panel
 from .errors import GliomakitError
 
 LOOKS = {"one-cycle": (COLOURS[0], "-"), "step": (COLOURS[1], "--"), "constant": (COLOURS[2], ":")}
 MARKS = {"valley": "o", "slide": "s", "steep": "^", "minimum": "D"}
-CYCLE = (0.95, 0.85)
-"""Momentum of fastai's and PyTorch's one-cycle where the rate is low, and where it is highest."""
-
-STEADY = 0.9
-"""Momentum of the other schedules, and of `training.fit` whatever the schedule."""
-
-
-def rates(
-    schedule: str,
-    steps: int,
-    rate: float,
-    rise: float = WARM_UP,
-    factor: float = STEP_FACTOR,
-    every: int = STEP_EPOCHS,
-) -> np.ndarray:
-    """The learning rate of each step, float64 (steps,).
-
-    schedule: "one-cycle" rises to `rate` over the share `rise` of the steps and falls to almost
-              nothing; "step" multiplies `rate` by `factor` every `every` steps; "constant".
-
-    With the defaults these are the rates of `training.fit` (its epoch being one step), else
-    PyTorch's.
-
-    >>> rates("step", 6, 1.0, factor=0.5, every=2).tolist()
-    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
-    """
-    _check(steps, rate, rise, factor, every)
-    step = np.arange(steps)
-    if schedule == "constant":
-        return np.full(steps, float(rate))
-    if schedule == "step":
-        return rate * factor ** (step // every)
-    if schedule != "one-cycle":
-        raise GliomakitError(
-            f"there is no schedule {schedule!r}", todo=f"known are {', '.join(LOOKS)}"
-        )
-    return _cycle(steps, rise, rate / START, rate, rate / START / END)
-
-
-def momenta(
-    schedule: str, steps: int, rise: float = WARM_UP, cycle: tuple[float, float] = CYCLE
-) -> np.ndarray:
-    """The momentum of each step, float64 (steps,): one-cycle's falls while the rate rises.
-
-    >>> momenta("one-cycle", 5, rise=0.4).round(3).tolist()
-    [0.95, 0.85, 0.875, 0.925, 0.95]
-    """
-    if schedule == "one-cycle":
-        return _cycle(steps, rise, cycle[0], cycle[1], cycle[0])
-    return np.full(steps, STEADY)
+HEADROOM = 1.06  # above the highest rate
 
 
 def schedules(
@@ -90,7 +44,7 @@ def schedules(
 
     `training.fit` itself keeps the momentum. A `figure` that shows these already is moved.
     """
-    _check(steps, rate, rise, factor, every)
+    check(steps, rate, rise, factor, every)
     if not 0 <= min(cycle) <= max(cycle) < 1:
         raise GliomakitError(f"a momentum is from 0 up to, not including, 1, not {cycle}")
     stage = staged(figure, _Schedules, finder) or _Schedules(finder, figure)
@@ -112,8 +66,10 @@ class _Schedules:
             dark_panel(panel)
             panel.set_title(name, color=LIGHT, fontsize=11)
             panel.set_xlabel("step" if panel in self.panels[:2] else "learning rate", color=LIGHT)
-        for panel in self.panels[:2]:
-            panel.locator_params(nbins=4)
+        # Ticks are most of the work of drawing: these stay, and only their words change.
+        self.ticks = [
+            _ticks(panel, at) for panel, at in zip(self.panels, ((0, 1 / HEADROOM), (0, 1)))
+        ]
         self.lines = {
             (name, place): panel.plot(
                 [], [], color=colour, linestyle=dashes, linewidth=2, animated=True
@@ -146,10 +102,16 @@ class _Schedules:
             self.lines[name, 0].set_data(np.arange(steps), values)
             self.lines[name, 1].set_data(np.arange(steps), held)
             ends[name] = values[-1]
-        # Only what changes is set: ticks are most of the work of drawing.
-        for panel, low, high in zip(self.panels, (0, min(0.8, cycle[1])), (1.06 * rate, 1)):
-            if (panel.get_xlim()[1], *panel.get_ylim()) != (steps, low, high):
-                panel.set(xlim=(0, steps), ylim=(low, high))
+        low = min(0.8, cycle[1])
+        for place, (ends_at, base) in enumerate(((HEADROOM * rate, 0.0), (1.0, low))):
+            to_panel = Affine2D().translate(0, -base).scale(1 / steps, 1 / (ends_at - base))
+            for name in LOOKS:
+                self.lines[name, place].set_transform(to_panel + self.panels[place].transAxes)
+            top = rate if place == 0 else 1.0
+            words = [f"{steps * x / 2:g}" for x in range(3)]
+            words += [f"{base + (top - base) * y / 2:.3g}" for y in range(3)]
+            for text, said in zip(self.ticks[place], words):
+                text.set_text(said)
         peak = rates("one-cycle", steps, rate, rise).argmax()
         self.figure.alt = (
             f"Learning rate over {steps} steps. One-cycle rises to {rate:.2g} at step {peak} and "
@@ -161,6 +123,19 @@ class _Schedules:
             self.mark.set_xdata([rate, rate])
             said = [f"{name} {at:.2g}" for name, at in self.found.suggested.items()]
             self.figure.alt += f". lr_find suggests {', '.join(said)}"
+
+
+def _ticks(panel: Axes, ends: tuple[float, float]) -> list[Text]:
+    """Ticks at the beginning, the middle and the end of both axes: texts, x first."""
+    low, high = ends
+    along = [(x / 2, low + (high - low) * x / 2) for x in range(3)]
+    panel.set(xlim=(0, 1), ylim=(0, 1))
+    panel.set_xticks([x for x, _ in along], [""] * 3)
+    panel.set_yticks([y for _, y in along], [""] * 3)
+    panel.xaxis.labelpad = 14
+    look = {"color": QUIET, "fontsize": 9.5, "animated": True, "transform": panel.transAxes}
+    texts = [panel.text(x, -0.035, "", ha="center", va="top", **look) for x, _ in along]
+    return texts + [panel.text(-0.025, y, "", ha="right", va="center", **look) for _, y in along]
 
 
 def _finder(panel: Axes, found):
@@ -177,22 +152,3 @@ def _finder(panel: Axes, found):
     panel.tick_params(axis="x", which="minor", bottom=False)
     panel.spines[:].set_color(QUIET)
     return mark
-
-
-def _cycle(steps: int, rise: float, start: float, top: float, end: float) -> np.ndarray:
-    """From start to top and on to end along two halves of a cosine, PyTorch's way to count."""
-    step, peak = np.arange(steps), max(rise * steps - 1, 0)
-    rising = step / peak if peak else np.ones(steps)
-    falling = np.minimum((step - peak) / max(steps - 1 - peak, 1), 1.0)
-    up = top + (start - top) * (1 + np.cos(np.pi * np.minimum(rising, 1))) / 2
-    down = end + (top - end) * (1 + np.cos(np.pi * np.maximum(falling, 0))) / 2
-    return np.where(step < peak, up, down)
-
-
-def _check(steps: int, rate: float, rise: float, factor: float, every: int) -> None:
-    if steps < 1 or every < 1:
-        raise GliomakitError(f"{steps} steps, changed every {every}: both must be 1 or more")
-    if not 0 < rate < math.inf:
-        raise GliomakitError(f"rate is {rate}; a learning rate is above 0")
-    if not (0 <= rise <= 1 and 0 < factor <= 1):
-        raise GliomakitError(f"rise {rise} and factor {factor} are shares, from 0 to 1")

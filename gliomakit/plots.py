@@ -20,6 +20,9 @@
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
     plots.compared({"patients": {"method": dice}})     # several methods on the same patients
     plots.planes(case, at=(120, 90, 77))               # three planes through a voxel; plots.levels
+    plots.cutting(prepared, size=32, foreground=0.5)   # what a sampler cuts, how much is empty
+    plots.choosing(case, probability, threshold=0.4)   # a threshold's region, Dice and HD95
+    plots.pulling(probability, reference)              # what three losses ask, what all of them say
     plots.schedules(steps=1000, rate=3e-3)             # learning rates and momenta over a training
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
 
@@ -49,14 +52,17 @@ from ._axial import (
 )
 from ._box_plot import box_plot
 from ._boxes import boxes
+from ._choosing import choosing
 from ._compared import compared
 from ._curves import curves, look, parallel
+from ._cutting import cutting
 from ._fields import fields
 from ._gradients import gradients
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
 from ._planes import levels, planes
 from ._published import ranges, scores, undone
+from ._pulling import pulling
 from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
@@ -77,9 +83,11 @@ __all__ = [
     "blending",
     "box_plot",
     "boxes",
+    "choosing",
     "compare",
     "compared",
     "curves",
+    "cutting",
     "fields",
     "gradients",
     "histograms",
@@ -90,6 +98,7 @@ __all__ = [
     "patches",
     "planes",
     "positions",
+    "pulling",
     "ranges",
     "readings",
     "receptive",

@@ -261,3 +261,213 @@ def test_bad_schedules_are_explained():
             plots.schedules(**wrong)
     with pytest.raises(GliomakitError, match="no schedule 'linear'"):
         rates("linear", 5, 1.0)
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("radius", [0, 6])
+def test_pulls_and_losses_are_those_of_losses(radius):
+    import torch
+
+    from gliomakit import losses
+    from gliomakit._pulling import CLASSES, pull, toy
+
+    reference, probability = toy(radius, shift=(3, -2), grow=2, sure=0.8)
+    assert set(CLASSES) == set(losses.LOSSES) - {"regions"}
+    for name in CLASSES:
+        logits = torch.zeros(1, 2, *reference.shape, dtype=torch.float64)
+        logits[0, 1] = torch.logit(torch.from_numpy(probability))
+        logits.requires_grad_()
+        loss = losses.from_name(name)(logits, torch.from_numpy(reference)[None].long())
+        loss.backward()
+        value, ways = pull(name, probability, reference)
+        assert value == pytest.approx(loss.item())
+        np.testing.assert_allclose(ways, -logits.grad[0, 1].numpy(), atol=1e-15)
+
+
+def test_the_toy_is_moved_grown_and_erased():
+    from gliomakit._pulling import toy
+
+    reference, probability = toy(5, sure=0.9)
+    assert np.array_equal(probability > 0.5, reference)
+    assert np.unique(probability) == pytest.approx([0.1, 0.9])
+    _, moved = toy(5, shift=(4, 1))
+    assert np.array_equal(moved > 0.5, np.roll(reference, (1, 4), (0, 1)))
+    assert (toy(5, grow=2)[1] > 0.5).sum() > reference.sum() > (toy(5, grow=-2)[1] > 0.5).sum()
+    assert not (toy(5, erased=True)[1] > 0.5).any() and not toy(0)[0].any()
+    with pytest.raises(GliomakitError, match="below 0"):
+        toy(-1)
+
+
+def test_pulling_shows_pulls_and_moves():
+    from gliomakit._pulling import CLASSES, pull, toy
+
+    reference, probability = toy(6, (2, 0))
+    figure = plots.pulling(probability, reference)
+    before = artists(figure)
+    reference, probability = toy(3, (1, 1), erased=True)
+    shown = ("cross-entropy", "dice", "weighted-dice-uniform")
+    assert plots.pulling(probability, reference, shown, figure=figure) is figure
+    assert artists(figure) == before
+    for drawn, name in zip(figure.stage.maps[1:], shown):
+        assert np.array_equal(np.asarray(drawn.get_array()), pull(name, probability, reference)[1])
+    said = [text.get_text() for text in figure.stage.values]
+    expected = [f"{name}  {pull(name, probability, reference)[0]:.3f}" for name in CLASSES]
+    assert said == expected
+    for wrong, words in (
+        ((probability[:3], reference), "the same for both"),
+        ((np.where(reference, 1.0, 0.5), reference), "neither included"),
+        ((np.full_like(probability, np.nan), reference), "neither included"),
+    ):
+        with pytest.raises(GliomakitError, match=words):
+            plots.pulling(*wrong)
+    with pytest.raises(GliomakitError, match="no loss 'hinge'"):
+        plots.pulling(probability, reference, ("hinge", "dice", "dice-ce"))
+    with pytest.raises(GliomakitError, match="1 losses"):
+        plots.pulling(probability, reference, ("dice",))
+
+
+# --- thresholds -----------------------------------------------------------------------------------
+
+
+def blurred(spacing=(1.0, 1.0, 2.0)):
+    """A case with a tumour, and smooth probabilities with a false piece beside it."""
+    from scipy.ndimage import gaussian_filter
+
+    label = np.zeros((20, 22, 12), np.uint8)
+    label[5:13, 6:15, 3:9] = 1
+    label[7:11, 8:13, 4:8] = 2
+    label[8:10, 9:12, 5:7] = 3
+    image = np.random.default_rng(0).random((4, *label.shape), np.float32)
+    affine = np.diag([*spacing, 1.0])
+    case = Case("soft", image, SEQUENCES, affine, Grid(label.shape, affine), label, "msd")
+    probability = np.stack([gaussian_filter(m.astype(np.float32), 1.2) for m in case.regions()])
+    probability[0, 16:19, 17:20, 3:8] = 0.7
+    return case, np.clip(probability, 0, 1)
+
+
+@pytest.mark.parametrize("region", ["wt", "tc", "et"])
+@pytest.mark.parametrize("limits", [(0, 0, 0), (0.01, 0.5, 0.03), (0, 1.0, 9.0)])
+def test_scores_are_those_of_metrics_on_the_whole_volume(region, limits):
+    from gliomakit.inference import postprocess
+    from gliomakit.metrics import dice, hd95
+    from gliomakit.regions import REGIONS, nest
+
+    case, probability = blurred()
+    wt_ml, wt_share, et_ml = limits
+    i, figure = REGIONS.index(region), None
+    for threshold in (0.3, 0.6):
+        options = {"min_wt_ml": wt_ml, "min_wt_share": wt_share, "min_et_ml": et_ml}
+        figure = plots.choosing(case, probability, threshold, region, figure=figure, **options)
+        found = postprocess(nest(probability >= threshold), 0.002, wt_ml, et_ml, wt_share)[i]
+        reference = case.regions()[i]
+        expected = dice(found, reference), hd95(found, reference, case.spacing)
+        points = [point.get_ydata()[0] for _, point in figure.stage.curves]
+        assert points == pytest.approx(expected)
+        assert f"Dice {expected[0]:.3f}, HD95 {expected[1]:.1f} mm" in figure.alt
+    curve = figure.stage.curves[0][0]
+    at = list(curve.get_xdata()).index(0.3)
+    plain = nest(probability >= 0.3)[i]
+    assert curve.get_ydata()[at] == pytest.approx(dice(plain, reference))
+
+
+def test_the_largest_piece_alone_is_kept():
+    case, probability = blurred()
+    all_, one = (plots.choosing(case, probability, min_wt_share=s) for s in (0.0, 1.0))
+    assert len(all_.stage.lines["prediction"].get_segments()) == 2
+    assert len(one.stage.lines["prediction"].get_segments()) == 1
+    before = artists(one)
+    plots.choosing(case, probability, 0.4, figure=one)
+    assert artists(one) == before
+
+
+def test_bad_thresholds_are_explained():
+    case, probability = blurred()
+    for wrong, said in (
+        ((case, probability[:2]), "do not fit soft"),
+        ((case, probability * np.nan), "between 0 and 1"),
+        ((case, probability, 0.0), "threshold"),
+        ((case, probability, 0.5, "ct"), "no region"),
+    ):
+        with pytest.raises(GliomakitError, match=said):
+            plots.choosing(*wrong)
+    case.label = None
+    with pytest.raises(GliomakitError, match="no label"):
+        plots.choosing(case, probability)
+
+
+def test_nothing_found_costs_the_diagonal():
+    from gliomakit.metrics import diagonal_mm
+
+    case, probability = blurred()
+    figure = plots.choosing(case, probability * 0, 0.5)
+    assert f"HD95 {diagonal_mm((20, 22, 12), case.spacing):.1f} mm" in figure.alt
+
+
+# --- patches --------------------------------------------------------------------------------------
+
+
+def head(shape=(30, 26, 20)):
+    from gliomakit.preprocess import prepare
+
+    case, _ = blurred((1.0, 1.0, 1.0))
+    image, label = np.zeros((4, *shape), np.float32), np.zeros(shape, np.uint8)
+    image[:, 2:-2, 2:-2, 2:-2] = np.random.default_rng(1).random((4, *(n - 4 for n in shape)))
+    label[5:9, 6:10, 7:12] = 2
+    affine = np.eye(4)
+    return prepare(Case("head", image, SEQUENCES, affine, Grid(shape, affine), label, "msd"))
+
+
+@pytest.mark.parametrize("size", [4, 9, 40])
+@pytest.mark.parametrize("foreground", [0.0, 0.5])
+def test_empty_patches_are_counted_as_by_hand(size, foreground):
+    from gliomakit.patches import PatchSampler
+
+    prepared = head()
+    figure = plots.cutting(prepared, size, foreground, number=30, seed=3)
+    sampler = PatchSampler(prepared, size=size, foreground=foreground, seed=3)
+    empty, tumour = 0, 0
+    for x, y, z in sampler.plan(30).origin:
+        inside = tuple(slice(max(o, 0), max(o + size, 0)) for o in (x, y, z))
+        empty += not prepared.regions[inside].any()
+        tumour += (prepared.regions[inside] > 0).sum()
+    assert f"{empty} of 30 patches are empty" in figure.alt
+    assert f"tumour fills {100 * tumour / (30 * size**3):.2g} %" in figure.alt
+    drawn = sum(len(lines.get_segments()) for lines in figure.stage.squares.values())
+    assert f"{drawn} of them cross" in figure.alt
+
+
+def test_patches_are_the_samplers_and_change_with_it():
+    from gliomakit._axial import axial
+    from gliomakit.patches import PatchSampler
+
+    prepared = head()
+    figure = plots.cutting(prepared, 8, 1.0, turned=True, seed=2)
+    before, shown = artists(figure), [np.asarray(g.get_array()) for g in figure.stage.greys]
+    batch = PatchSampler(prepared, size=8, foreground=1.0, seed=2).batch(6, step=1)
+    for place, found in enumerate(shown):
+        slices = [axial(batch.image[place, 0].numpy(), z) for z in range(8)]
+        assert any(np.allclose(found[found > found.min()], s[s > found.min()]) for s in slices
+                   if (s > found.min()).sum() == (found > found.min()).sum())  # fmt: skip
+    plots.cutting(prepared, 8, 1.0, turned=True, intensity=True, seed=2, figure=figure)
+    assert artists(figure) == before
+    assert not np.allclose(shown[0], np.asarray(figure.stage.greys[0].get_array()))
+    curve = figure.stage.curves[0].get_ydata()
+    assert curve[-1] == 0 and curve[0] > 50, "all around tumour: none is empty"
+
+
+def test_bad_patches_are_explained():
+    from dataclasses import replace
+
+    prepared = head()
+    with pytest.raises(GliomakitError, match="above 0"):
+        plots.cutting(prepared, 0)
+    with pytest.raises(GliomakitError, match="share from 0 to 1"):
+        plots.cutting(prepared, foreground=1.5)
+    with pytest.raises(GliomakitError, match="give a label"):
+        plots.cutting(replace(prepared, regions=None))
+    image = prepared.image.copy()
+    image[0, 5, 5, 5] = np.nan
+    with pytest.raises(GliomakitError, match="no numbers"):
+        plots.cutting(replace(prepared, image=image))

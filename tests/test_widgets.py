@@ -12,10 +12,16 @@ import pytest
 
 from gliomakit import plots
 from gliomakit.cases import Case, Grid, loose
-from gliomakit.course.explorers import rate_explorer
+from gliomakit.course.explorers import (
+    loss_explorer,
+    patch_explorer,
+    rate_explorer,
+    threshold_explorer,
+)
 from gliomakit.course.viewer import case_viewer
 from gliomakit.errors import GliomakitError
 from gliomakit.regions import SEQUENCES, to_regions
+from tests.test_plots_11 import blurred, head
 
 pytest.importorskip("ipywidgets")
 
@@ -214,7 +220,66 @@ def test_the_rate_explorer_draws_as_sliders_move():
         rate_explorer(([1e-3], [1.0]))
 
 
-EXPLORERS = {"rate": lambda: rate_explorer()}
+def test_the_loss_explorer_follows_its_controls():
+    from gliomakit._pulling import pull, toy
+
+    explorer = loss_explorer()
+    explorer.set(radius=5, across=0, down=2, grow=1, sure=0.8, loss="weighted-dice-simple")
+    reference, probability = toy(5, (0, 2), 1, 0.8)
+    value = pull("weighted-dice-simple", probability, reference)[0]
+    assert f"weighted-dice-simple {value:.3f}" in explorer.picture.alt
+    explorer.set(erased=True, radius=0)
+    assert "0 of them tumour" in explorer.picture.alt
+
+
+def test_the_threshold_explorer_chooses_windows_region_and_size():
+    case, first = blurred()
+    explorer = threshold_explorer(case, {"a": first, "b": first * 0.5})
+    said = explorer.picture.alt
+    explorer.set(min_wt_share=1.0, region="tc")
+    assert "tumour core at 0.50" in explorer.picture.alt != said
+    picture = explorer.picture
+    explorer.controls["windows"].value = "b"
+    assert "Dice 0.000" in explorer.picture.alt and explorer.picture is picture
+    with pytest.raises(GliomakitError, match="no probabilities"):
+        threshold_explorer(case, {})
+
+
+def test_windows_are_blended_as_segment_does(monkeypatch):
+    import torch
+
+    from gliomakit.course.windows import by_windows
+    from gliomakit.inference import segment
+    from gliomakit.model import Model, Settings
+    from gliomakit.unet import LightUNet3d
+
+    torch.manual_seed(0)
+    network = LightUNet3d(4, 3, 4).eval()
+    model = Model(network, Settings(patch=(32, 32, 32), trained_on="nothing"))
+    case = a_case(spacing=(4.0, 4.0, 4.0))
+    found = by_windows(case, model, overlaps=(0.5,))
+    expected = segment(case, model, device="cpu", mirror=False, overlap=0.5, skip=False)
+    np.testing.assert_allclose(found["overlap 0.5, Gaussian"], expected.probability, atol=1e-5)
+    assert not np.allclose(found["overlap 0.5, mean"], expected.probability, atol=1e-5)
+    with pytest.raises(GliomakitError, match="no blending"):
+        by_windows(case, model, (0.5,), ("maximum",))
+
+
+def test_the_patch_explorer_counts_anew():
+    explorer = patch_explorer(head())
+    explorer.set(size=8, foreground=1.0)
+    assert "0 of 48 patches are empty" in explorer.picture.alt
+    explorer.set(foreground=0.0, number=16, turned=True, intensity=True, seed=4)
+    assert " of 16 patches are empty" in explorer.picture.alt
+
+
+EXPLORERS = {
+    "patch": lambda: patch_explorer(head()),
+    "loss": lambda: loss_explorer(),
+    "threshold": lambda: threshold_explorer(*blurred()),
+    "rate": lambda: rate_explorer(),
+}
+MOVED = {"patch": "seed", "loss": "across", "threshold": "threshold", "rate": "rise"}
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
@@ -268,4 +333,19 @@ def test_five_hundred_redraws_leave_nothing_behind(case):
 def test_changing_cases_leaves_nothing_behind(case):
     viewer = case_viewer([case, a_case("other")])
     objects, _ = kept_after(20, lambda i: viewer.open(i % 2))
+    assert objects < 500
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_an_explorers_redraws_leave_nothing_behind(name):
+    explorer = EXPLORERS[name]()
+    explorer.picture.set_dpi(30)
+    control = explorer.controls[MOVED[name]]
+    low, high = control.min, control.max
+    kind = int if isinstance(low, int) else float
+
+    def redraw(i):
+        control.value = kind(low + (0.2 + 0.06 * (i % 10)) * (high - low))
+
+    objects, _ = kept_after(100, redraw)
     assert objects < 500
