@@ -10,7 +10,7 @@ import os
 import platform
 from pathlib import Path
 
-from . import metrics, patches, tracking
+from . import metrics, patches, tracking, widgets
 from .compare import heading, markdown
 
 TOPICS = (metrics, patches)
@@ -29,6 +29,11 @@ def main() -> None:
     lines += ["", "Tracking, against the limits of its issue:", ""]
     lines += ["| work | measured | limit |", "|---|---|---|"]
     for line in tracking.facts():
+        lines.append(line)
+        print(line, flush=True)
+    lines += ["", "Widgets, from a moved control to the packed picture:", ""]
+    lines += ["| work | measured | limit |", "|---|---|---|"]
+    for line in widgets.facts():
         lines.append(line)
         print(line, flush=True)
     lines += ["", f"{os.cpu_count()} cores ({platform.machine()}), command: `make bench`.", ""]

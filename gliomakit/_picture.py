@@ -26,6 +26,7 @@ class Picture(Figure):
     """A matplotlib `Figure` that no global list keeps alive. `alt` says in words what it shows."""
 
     alt: str = ""
+    _still: tuple | None = None
 
     def png(self, dpi: float = 100, palette: bool = True) -> bytes:
         """The picture as PNG; `palette` reduces its colours to make the file small."""
@@ -40,6 +41,31 @@ class Picture(Figure):
             image = image.quantize(palette=colours, dither=Image.Dither.NONE)
             packed = io.BytesIO()
             image.save(packed, "PNG", optimize=True)
+        return packed.getvalue()
+
+    def quick(self) -> bytes:
+        """The picture as PNG for a slider: as it is, packed lightly, many times as fast as `png`.
+
+        Artists that are `animated` are drawn last, over a copy of all others; that copy is kept
+        until one of the others changes. So what a slider moves should be animated.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        canvas = self.canvas
+        if not isinstance(canvas, FigureCanvasAgg):
+            canvas = FigureCanvasAgg(self)
+        size = tuple(self.bbox.size)
+        if self.stale or self._still is None or self._still[0] != size:
+            canvas.draw()
+            self._still = size, canvas.copy_from_bbox(self.bbox)
+        else:
+            canvas.restore_region(self._still[1])
+        for artist in sorted(_animated(self), key=lambda one: one.get_zorder()):
+            self.draw_artist(artist)
+        drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+        packed = io.BytesIO()
+        drawn.convert("RGB").save(packed, "PNG", compress_level=1)
         return packed.getvalue()
 
     def save(self, path: str | Path, dpi: float = 100) -> Path:
@@ -77,6 +103,11 @@ def legend(figure: Figure, handles: Sequence[Artist], x: float, place: str) -> N
         columnspacing=1.6,
         borderaxespad=0,
     )
+
+
+def _animated(figure: Figure) -> list[Artist]:
+    parts = [child for panel in figure.axes for child in panel.get_children()]
+    return [artist for artist in (*parts, *figure.texts) if artist.get_animated()]
 
 
 def _palette(pixels: np.ndarray) -> np.ndarray:

@@ -68,11 +68,11 @@ def hd95(
     if not (p.any() and r.any()):
         return diagonal_mm(np.shape(ref), sides)
     p, r = surface(p), surface(r)
-    both = [np.percentile(_distances(a, b, sides), percentile) for a, b in ((p, r), (r, p))]
+    both = [np.percentile(distances(a, b, sides), percentile) for a, b in ((p, r), (r, p))]
     return float(max(both))
 
 
-def _distances(source: Mask, target: Mask, sides: NDArray[np.float64]) -> NDArray[np.float64]:
+def distances(source: Mask, target: Mask, sides: NDArray[np.float64]) -> NDArray[np.float64]:
     """From each voxel of `source` to the nearest of `target`, in mm; neither is empty."""
     if max(source.sum(), target.sum()) > CROWDED * source.size:
         return distance_transform_edt(~target, sampling=sides)[source]

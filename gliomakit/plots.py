@@ -19,6 +19,11 @@
     plots.angles({"reference": regions}, spacing)      # the labelled volume as surfaces
     plots.uncertainty(case, entropy, predicted, reference)   # where unsure, where wrong
     plots.compared({"patients": {"method": dice}})     # several methods on the same patients
+    plots.planes(case, at=(120, 90, 77))               # three planes through a voxel; plots.levels
+    plots.cutting(prepared, size=32, foreground=0.5)   # what a sampler cuts, how much is empty
+    plots.choosing(case, probability, threshold=0.4)   # a threshold's region, Dice and HD95
+    plots.pulling(probability, reference)              # what three losses ask, what all of them say
+    plots.schedules(steps=1000, rate=3e-3)             # learning rates and momenta over a training
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
     plots.adopted("four slices")                       # what another library drew with pyplot
 
@@ -49,16 +54,21 @@ from ._axial import (
 )
 from ._box_plot import box_plot
 from ._boxes import boxes
+from ._choosing import choosing
 from ._compared import compared
 from ._curves import curves, look, parallel
+from ._cutting import cutting
 from ._fields import fields
 from ._gradients import gradients
 from ._histograms import histograms
 from ._picture import DARK, LIGHT, Picture, canvas, legend
+from ._planes import levels, planes
 from ._published import ranges, scores, undone
+from ._pulling import pulling
 from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
+from ._schedules import schedules
 from ._sheet import sheet
 from ._uncertainty import uncertainty
 from ._variants import variants
@@ -76,21 +86,27 @@ __all__ = [
     "blending",
     "box_plot",
     "boxes",
+    "choosing",
     "compare",
     "compared",
     "curves",
+    "cutting",
     "fields",
     "gradients",
     "histograms",
     "largest_slice",
+    "levels",
     "look",
     "parallel",
     "patches",
+    "planes",
     "positions",
+    "pulling",
     "ranges",
     "readings",
     "receptive",
     "reliability",
+    "schedules",
     "scores",
     "sequences",
     "sheet",
