@@ -135,6 +135,20 @@ def test_fits_go_on_in_one_count_of_steps(learn, tmp_path):
     assert not record.events and not record.problems
 
 
+def test_an_epoch_has_two_steps_where_only_the_cells_are_tried(learn, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOMAKIT_SMOKE", "1")
+    with start_run("smoke", tmp_path / "runs") as run:
+        log = NeptuneLog(run)
+        learn.add_cb(log)
+        learn.lr_find(num_it=6, show_plot=False)
+        assert len(learn.recorder.lrs) == 6, "lr_find has its steps"
+        learn.fit(2, 1e-3)
+    record = only(tmp_path / "runs")
+    assert record.series["metrics/train/loss"].steps == [0, 1, 2, 3]
+    assert record.series["metrics/valid/mae"].steps == [2, 4], "epochs end as always"
+    assert record.fields["fit/1/state"] == "finished"
+
+
 def test_the_digest_of_files_notices_another_content(tmp_path):
     from gliomakit.tracking._fastai import digest
 
