@@ -603,8 +603,9 @@ PLANNED += ["imagenet, frozen", "imagenet, unfrozen"]
 SHOWN = ("per_slice", "pooled", "per_volume", "found", "training_loss", "validation_loss")
 rows = {}
 for name in PLANNED:
-    run = runs.get(name, {"rate": "not measured"} | {column: [""] for column in SHOWN})
-    rows[name] = [run["rate"], *(run[column][-1] for column in SHOWN)]
+    run = runs.get(name)
+    last = [f"{run[column][-1]:.3g}" for column in SHOWN] if run else [""] * len(SHOWN)
+    rows[name] = [run["rate"] if run else "not measured", *last]
 pd.DataFrame(rows, index=["highest rates", *SHOWN]).T
 
 # %%

@@ -387,7 +387,27 @@ plots.compared({title: found for title, found in groups.items() if found})
 # the numbers in the column "seeds". Other *patients* give another mean: that is the interval. Three
 # seeds show how much luck is in a training. They do not make 15 patients into 45.
 #
-# RESULTS
+# The two small networks have the best means on both kinds of patients, the flat one before the
+# deep one. They are cheap for a slice, so they saw the most slices; the wide ones ended after some
+# dozens of steps. The race cannot tell whether the many slices or the small size did it. The start
+# from phantoms is no clear help, and the work of its pretraining is not even in the price.
+#
+# Now look at the seeds of the deep network on real slices. Two of its three trainings gave the
+# best networks of all. The third found nothing: it is empty. Whoever trains once has one chance in
+# three to write "useless", and two to write "the best". (Its rate is the highest of the three that
+# were tried. Lesson 08 shows how such a step looks.)
+#
+# Look at the methods in brackets as well. On phantoms a threshold of FLAIR, one number chosen on
+# the training patients, stands beside the wide networks. On real slices it falls below all of
+# them. So in this respect our phantoms are easier than patients. Copying the nearest slice, which
+# a split by slice allows, has a higher mean than every network. It uses the patient's own other
+# masks and is scored on a fifth of the slices: it is a warning and no competitor (lesson 12).
+#
+# Be careful with the rates. Where the best is an end of the three that were tried, a better one may
+# lie outside. They were chosen on four phantoms, with one seed, for a smaller purse.
+#
+# One row is no member of the race: "fastai's recipe" is lesson 08's system with the paper's rate
+# and five epochs, on fewer slices of each patient. Its work was not the same.
 #
 # ## Is one better than the other?
 #
@@ -508,7 +528,11 @@ print(f"{work[1] / work[0] - 1:.1%} more work")
 # whole block at once. They work best where the distance of slices is known and alike; ours is not.
 # A patient is *one* example instead of some dozens of slices. And for them there is no ImageNet.
 #
-# CONCLUSION
+# What does the long race say? That at this price small networks that have seen many slices have
+# better means than wide ones that have seen few. Between flat and deep it does not decide: on real
+# slices the deep one is better, or empty, by the luck of a seed. What does it not say? Anything
+# about a hundred times the work, about ImageNet's weights, or about 256 pixels a side. There the
+# order may be another, and the fastai paper's claim stays what it was: possible, and not shown.
 
 # %%
 real = {network: dice for (where, network), (dice, _) in DICE.items() if where == "lgg"}
