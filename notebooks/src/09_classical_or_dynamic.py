@@ -393,9 +393,10 @@ plots.compared({title: found for title, found in groups.items() if found})
 # from phantoms is no clear help, and the work of its pretraining is not even in the price.
 #
 # Now look at the seeds of the deep network on real slices. Two of its three trainings gave the
-# best networks of all. The third found nothing: it is empty. Whoever trains once has one chance in
-# three to write "useless", and two to write "the best". (Its rate is the highest of the three that
-# were tried. Lesson 08 shows how such a step looks.)
+# best networks of all. The third found nothing: it is empty. Had you trained once, you would have
+# written "the best" or "useless", and known neither. (The empty one's loss began high and did not
+# come far down. Was it the rate, the highest of those that were tried? Lesson 08 says what to look
+# at.)
 #
 # Look at the methods in brackets as well. On phantoms a threshold of FLAIR, one number chosen on
 # the training patients, stands beside the wide networks. On real slices it falls below all of
