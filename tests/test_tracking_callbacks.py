@@ -146,6 +146,7 @@ def test_an_epoch_has_two_steps_where_only_the_cells_are_tried(learn, tmp_path, 
     record = only(tmp_path / "runs")
     assert record.series["metrics/train/loss"].steps == [0, 1, 2, 3]
     assert record.series["metrics/valid/mae"].steps == [2, 4], "epochs end as always"
+    assert [len(row) for row in learn.recorder.values] == [3, 3], "training loss in the table too"
     assert record.fields["fit/1/state"] == "finished"
 
 

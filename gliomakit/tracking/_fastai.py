@@ -146,6 +146,10 @@ class NeptuneLog(Callback):
         if smoke() and self.learn.training and not self.finding and self.learn.iter >= SMOKE_STEPS:
             raise CancelTrainException
 
+    def after_cancel_train(self) -> None:
+        if smoke():  # fastai's recorder leaves a cancelled epoch's training loss out of its table
+            self.learn.recorder.cancel_train = False
+
     @_harmless
     def before_validate(self) -> None:
         self.items = ItemTable()
