@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch import nn
 
 from gliomakit import metrics
 from gliomakit.course import build
@@ -286,7 +287,7 @@ EXERCISES = [
 def function_of(name: str, code: str):
     """The learner's function of an exercise's cell."""
     space: dict[str, object] = {"check": check, "np": np, "torch": torch}
-    space |= {"ndimage": ndimage, "metrics": metrics}
+    space |= {"nn": nn, "ndimage": ndimage, "metrics": metrics}
     exec(compile(code, f"<{name}>", "exec"), space)
     return space[find(name).call.partition("(")[0]]
 
