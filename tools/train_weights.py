@@ -59,7 +59,7 @@ RECIPE = training.Fit(
 
 USE = {
     "mirror": "xy",
-    "threshold": (0.26, 0.47, 0.38),
+    "threshold": (0.27, 0.34, 0.40),
     "min_wt_ml": 0.5,
     "min_wt_share": 0.1,
     "min_et_ml": 0.3,
