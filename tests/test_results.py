@@ -69,10 +69,14 @@ def test_the_model_card_says_what_the_recipe_says():
     card = (SHIPPED.parent / "CARD.md").read_text()
     model = load()
     recipe = module(ROOT / "tools" / "train_weights.py")
-    assert f"{recipe.RECIPE.steps:,} steps" in card
-    assert f"{len(recipe.SEEDS)} phantoms" in card and f"version {dataset.VERSION}" in card
-    assert f"seeds {recipe.SEEDS[0]} to {recipe.SEEDS[-1]}" in card
-    assert model.settings.trained_on == recipe.RECIPE.trained_on
+    trained = json.loads((ROOT / "results" / "training.json").read_text())
+    assert f"{trained['steps']:,} steps of eight patches of 80³" in card
+    assert (trained["arguments"]["batch"], trained["arguments"]["patch"]) == ("8", "80")
+    assert f"{trained['phantoms']:,} phantoms" in card and f"version {dataset.VERSION}" in card
+    assert f"generators {trained['arguments']['generators']}" in card
+    assert model.settings.patch == (80, 80, 80) and "no patient" in model.settings.trained_on
+    for name, value in zip(("WT", "TC", "ET"), recipe.USE["threshold"], strict=True):
+        assert f"{value:.2f} ({name})" in card and value in model.settings.threshold
     used = {seed for part in dataset.EMBEDDED.values() for seed in part}
     assert not used & {*recipe.SEEDS, *recipe.VALIDATION}
     count = sum(p.numel() for p in model.network.parameters())

@@ -1,8 +1,8 @@
 """Train the shipped network on phantoms that are made while it trains: for a machine with a GPU.
 
-    python tools/train_stream.py --minutes 7 --out build/stream
-    python tools/train_stream.py --minutes 7 --out build/stream --generators . ../v5 ../v7
-    make weights ARGS="--trained build/stream/model.safetensors"      # calibrate and ship it
+    make weights ARGS="--stream --minutes 7.5"       # train, calibrate, write the shipped file
+    python tools/train_stream.py --minutes 7.5 --out build/stream          # train, no more
+    make weights ARGS="--stream --minutes 7.5 --patch 80 --generators . ../v5 ../v7"
 
 Processes beside the training make phantom after phantom, each of a new seed; the sampler draws
 from all that are there. With `--generators`, other checkouts of this repository make some of them:
@@ -28,6 +28,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+DATASET = Path("gliomakit", "phantom", "dataset.py")
 MODEL = "model.safetensors"
 STEPS = 1_000_000
 """Of the schedule: a step's number is the share of the time that has passed, times this."""
@@ -48,7 +49,7 @@ class Made:
     present: tuple[str, ...]
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=7.0, help="of training")
     parser.add_argument("--out", type=Path, required=True)
@@ -64,7 +65,10 @@ def main() -> None:
     parser.add_argument("--precision", help="fp32, bf16, fp16; by default the device's own")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--make", type=int, nargs=2, metavar=("FIRST", "STRIDE"), help="a worker")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
+    for root in arguments.generators:
+        if not (root / DATASET).is_file():
+            parser.error(f"{root} is no checkout of this repository")
     if arguments.make:
         make(arguments.made, *arguments.make)
     else:
@@ -89,7 +93,7 @@ def versions(generators: list[Path]) -> str:
     """The versions of the phantom that these checkouts make, for people."""
     found = []
     for root in generators:
-        text = (root / "gliomakit" / "phantom" / "dataset.py").read_text()
+        text = (root / DATASET).read_text()
         found.append(int(re.search(r"^VERSION = (\d+)", text, re.MULTILINE)[1]))
     return ", ".join(map(str, sorted(found)))
 
@@ -206,7 +210,8 @@ def train(arguments: argparse.Namespace) -> None:
                 if steps % 500 == 0:
                     print(json.dumps(row), flush=True)
         save_model(learner.model(), arguments.out / MODEL)
-        about = {"arguments": {k: str(v) for k, v in vars(arguments).items()}, "history": history}
+        about = {"arguments": {k: str(v) for k, v in vars(arguments).items()}}
+        about |= {"steps": steps, "phantoms": len(learner.sampler.cases), "history": history}
         (arguments.out / "history.json").write_text(json.dumps(about))
         print(f"{steps} steps, {len(learner.sampler.cases)} phantoms")
     finally:

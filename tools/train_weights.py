@@ -4,6 +4,7 @@
     make weights ARGS="--steps 6000 --phantoms 2000"      # longer
     make weights ARGS="--trained gliomakit/weights/phantom.safetensors"   # calibrate anew, no more
     make weights ARGS="--steps 60000 --phantoms 20000 --device cuda"
+    make weights ARGS="--stream --minutes 7.5"     # a GPU: phantoms are made while it trains
 
 Made phantoms and the training's checkpoint stay in build/weights, so that a run that was stopped
 goes on where it was. After training, phantoms that the network has not seen calibrate its
@@ -81,6 +82,12 @@ def main() -> None:
         "--trained", type=Path, help="calibrate and ship this network instead of training one"
     )
     parser.add_argument("--out", type=Path, default=TARGET)
+    parser.add_argument(
+        "--stream",
+        nargs=argparse.REMAINDER,
+        metavar="OPTION",
+        help="make phantoms while training; what follows is for tools/train_stream.py",
+    )
     arguments = parser.parse_args()
     changes = {
         "steps": arguments.steps,
@@ -102,7 +109,13 @@ def main() -> None:
     cache = folder / "phantoms"
     validation = prepared_phantoms(cache, VALIDATION)
     trained = arguments.trained or run / "model.safetensors"
-    if arguments.trained is None:
+    if arguments.stream is not None:
+        import train_stream  # beside this file; it takes RECIPE from here
+
+        run = folder / "stream"
+        train_stream.main(["--out", str(run), *arguments.stream])
+        trained = run / train_stream.MODEL
+    elif arguments.trained is None:
         made = prepared_phantoms(cache, seeds)
         made += prepared_phantoms(cache, healthy, tumour=False)
         print(f"{len(made)} phantoms ready after {time.time() - started:.0f} s")
