@@ -43,10 +43,10 @@ def results(tmp_path_factory):
         return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
     found = {}
-    command("segment", DATA / "brats2021", "--out", out / "brats2021")
+    command("segment", DATA / "brats2021", "--no-mirror", "--out", out / "brats2021")
     found["BraTS 2021"] = scored("2021", out / "brats2021", DATA / "brats2021")
 
-    command("segment", DATA / "msd_partial", "--out", out / "msd")
+    command("segment", DATA / "msd_partial", "--no-mirror", "--out", out / "msd")
     line = (out / "msd", DATA / "msd_partial", "--within", DATA / "msd_partial")
     found["MSD slabs"] = scored("msd", *line)
 
@@ -56,7 +56,8 @@ def results(tmp_path_factory):
         label = out / "brats2013" / f"{case.name}.nii.gz"
         files = ("--flair", case / "Flair_subtrMeanDivStd.nii.gz")
         files += ("--t1ce", case / "T1c_subtrMeanDivStd.nii.gz")
-        command("segment", *files, "--brain-mask", case / "brainmask.nii.gz", "--out", label)
+        mask = ("--brain-mask", case / "brainmask.nii.gz")
+        command("segment", *files, *mask, "--no-mirror", "--out", label)
         line = (label, case / "OTMultiClass.nii.gz", "--convention", "brats2015")
         found["BraTS 2013"] += scored(case.name, *line)
     return found, out
