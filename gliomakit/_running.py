@@ -49,7 +49,7 @@ class _Running:
         self.data: tuple = ()
         self.figure = canvas(figure, 9.6, 3.5, DARK)
         self.panels = list(self.figure.subplots(1, 2))
-        self.figure.subplots_adjust(left=0.07, right=0.985, bottom=0.3, top=0.9, wspace=0.2)
+        self.figure.subplots_adjust(left=0.07, right=0.975, bottom=0.3, top=0.9, wspace=0.2)
         for panel, name in zip(self.panels, ("training loss", "Dice of whole volumes")):
             dark_panel(panel)
             panel.set_title(name, color=LIGHT, fontsize=11)

@@ -152,5 +152,5 @@ def luck(groups: Mapping[str, tuple[Sequence[float], Sequence[float]]], figure=N
         handles=lines, loc="lower left", ncols=2, frameon=False, labelcolor=LIGHT, fontsize=10
     )
     figure.alt = "Runs that differ by their seed alone, on validation and on test. "
-    figure.alt += "; ".join(f"{one} on test" for one in said)
+    figure.alt += "; ".join(said)
     return figure

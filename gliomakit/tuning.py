@@ -12,6 +12,7 @@ same folder.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -181,6 +182,12 @@ def check_space(space: Space, base: Mapping[str, object]) -> None:
                 f"{name} is to be searched in {given!r}",
                 todo='give a list of values, or (low, high), or (low, high, "log") above 0',
             )
+
+
+def _ends(given: tuple) -> bool:
+    """Whether these are two numbers, the lower one first."""
+    kinds = all(isinstance(v, int | float) and not isinstance(v, bool) for v in given)
+    return len(given) == 2 and kinds and -math.inf < given[0] < given[1] < math.inf
 
 
 def best(study: optuna.Study) -> optuna.trial.FrozenTrial:
