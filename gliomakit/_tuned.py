@@ -140,9 +140,8 @@ def luck(groups: Mapping[str, tuple[Sequence[float], Sequence[float]]], figure=N
         panel.set_title(f"{title}, {apart.shape[1]} seeds", color=LIGHT, fontsize=11)
         panel.set(xlim=(-0.2, 1.2))
         panel.set_xticks((0, 1), ("validation", "test"), color=LIGHT, fontsize=11)
-        said.append(
-            f"{title}: the winner leads by {apart[0, winner]:+.3f}, {apart[1, winner]:+.3f}"
-        )
+        lead = apart[:, winner]
+        said.append(f"{title}: the winner leads by {lead[0]:+.3f}, by {lead[1]:+.3f} on test")
     panels[0].set_ylabel("Dice, from the mean of its group", color=LIGHT)
     lines = [
         Line2D([], [], color=COLOURS[1], linewidth=3.2, marker="o", label="best on validation"),

@@ -170,13 +170,8 @@ def check_space(space: Space, base: Mapping[str, object]) -> None:
         if isinstance(given, list):
             good = len(given) > 0 and all(isinstance(v, bool | int | float | str) for v in given)
         else:
-            numbers = (
-                isinstance(given, tuple) and len(given) in (2, 3) and given[2:] in ((), ("log",))
-            )
-            numbers = numbers and all(
-                isinstance(v, int | float) and not isinstance(v, bool) for v in given[:2]
-            )
-            good = numbers and given[0] < given[1] and (len(given) == 2 or given[0] > 0)
+            good = isinstance(given, tuple) and given[2:] in ((), ("log",)) and _ends(given[:2])
+            good = good and (len(given) == 2 or given[0] > 0)
         if not good:
             raise GliomakitError(
                 f"{name} is to be searched in {given!r}",

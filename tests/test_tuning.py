@@ -54,7 +54,7 @@ def test_each_trial_is_a_run_with_its_settings(cases, tmp_path):
     told = []
     study = search(cases, tmp_path, 3, tell=told.append)
     assert states(study) == ["COMPLETE"] * 3 and [t.number for t in told] == [0, 1, 2]
-    runs = {run.path.name: run for run in read_runs(tmp_path / "runs")}
+    runs = {run.folders[0].name: run for run in read_runs(tmp_path / "runs")}
     for trial in study.trials:
         run = runs[trial.user_attrs["run"]]
         assert run.state == "finished" and run.name == f"trial {trial.number}"
@@ -68,15 +68,13 @@ def test_each_trial_is_a_run_with_its_settings(cases, tmp_path):
 
 
 def test_a_search_is_gone_on_with_and_can_be_repeated(cases, tmp_path):
-    first = search(cases, tmp_path / "a", 2)
+    first = list(search(cases, tmp_path / "a", 2).trials)
     again = search(cases, tmp_path / "a", 4)
-    assert [t.params for t in again.trials[:2]] == [t.params for t in first.trials]
+    assert [t.params for t in again.trials[:2]] == [t.params for t in first]
     assert len(again.trials) == 4 == len({t.params["rate"] for t in again.trials})
     assert len(search(cases, tmp_path / "a", 3).trials) == 4  # there are enough already
     other = search(cases, tmp_path / "b", 2)
-    assert [(t.params, t.value) for t in other.trials] == [
-        (t.params, t.value) for t in first.trials
-    ]
+    assert [(t.params, t.value) for t in other.trials] == [(t.params, t.value) for t in first]
 
 
 def test_another_study_in_the_folder_is_not_gone_on_with(cases, tmp_path):
@@ -131,7 +129,7 @@ def without(settings, name):
         ({"rate": (1e-3,)}, "rate is to be searched in"),
         ({"rate": 1e-3}, "rate is to be searched in"),
         ({"flip": (False, True)}, "flip is to be searched in"),
-        ({"patch": [[32, 32, 32]]}, "patch is to be searched in"),
+        ({"trained_on": [[32, 32]]}, "trained_on is to be searched in"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(cases, tmp_path, space, message):
@@ -166,6 +164,7 @@ from tests.test_tuning import BASE, SPACE
 from tests.test_widgets import a_case
 from gliomakit.preprocess import prepare
 made = prepare(a_case(shape=(24, 30, 9), spacing=(4.0, 4.0, 4.0)), spacing=4.0)
+print("ready", flush=True)
 sys.stdin.readline()
 tell = lambda trial: print(trial.number, flush=True)
 tuning.search([made], [made], BASE, SPACE, sys.argv[1], 12, seed=int(sys.argv[2]),
@@ -191,7 +190,12 @@ def test_two_processes_share_a_study(tmp_path):
         )  # fmt: skip
         for seed in (0, 100)
     ]
-    ends = [worker.communicate("go\n", timeout=240) for worker in workers]
+    for worker in workers:
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    ends = [worker.communicate(timeout=240) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], ends
     done = [[int(n) for n in out.split()] for out, _ in ends]
     assert all(done), "each of the two did trials"
