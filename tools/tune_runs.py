@@ -16,6 +16,7 @@ import json
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from gliomakit import Fit, tuning
 from gliomakit.paths import prepared_folder
 from gliomakit.phantom.dataset import VERSION
 from gliomakit.phantom.prepared import prepared_phantoms
+from gliomakit.preprocess import Prepared
 
 ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "notebooks" / "saved"
@@ -121,6 +123,7 @@ def main() -> None:
             "test": len(test),
             "spacing": SPACING,
         },
+        "wt_ml": {"validation": volumes(validation), "test": volumes(test)},
         "trials": tuning.as_rows(study),
         "winner": winner.number,
         "repeats": repeats,
@@ -139,6 +142,11 @@ def main() -> None:
     path = arguments.out / "11_study.json"
     path.write_text(json.dumps(found) + "\n", encoding="utf-8")
     print(f"{path}: {path.stat().st_size / 1e3:.1f} kB, {found['cpu_seconds']} CPU-seconds")
+
+
+def volumes(cases: Sequence[Prepared]) -> list[float]:
+    """The whole tumour of each case in mL."""
+    return [round(float((case.regions > 0).sum()) * SPACING**3 / 1000, 1) for case in cases]
 
 
 if __name__ == "__main__":
