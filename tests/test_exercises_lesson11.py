@@ -177,7 +177,7 @@ def simulated(draws, what=lambda d, s: d.max(1).mean() - s.mean(), **how):
         (simulated(3000, replace=False), "with replacement"),
         (simulated(1), "10,000"),
         (lambda s, k: s.std() * (k - 1), "would be right"),
-        (simulated(5000, lambda d, s: d.max() - s.mean()), "lead"),
+        (simulated(5000, lambda d, s: d.max() - s.mean()), "draw `tries` of them"),
     ],
 )
 def test_expected_lead_names_the_mistake(wrong, hint):

@@ -279,7 +279,7 @@ def test_an_old_python_can_read_the_installer():
 
 TARGETS = (
     "course test lab quick notebooks weights bench results loss-runs training-runs encoder "
-    "slice-runs colab resolve lint clean help"
+    "slice-runs tune-runs colab resolve lint clean help"
 )
 
 

@@ -48,7 +48,8 @@ WINGS = {
     "encoders": "_torchvision",
     "plots": "_account _adopted _angles _axial _box_plot _boxes _choosing _compared _curves "
     "_cutting _fields _gradients _histograms _picture _planes _published _pulling _readings "
-    "_receptive _reliability _schedules _sheet _uncertainty _variants _volumes _windowing",
+    "_receptive _reliability _running _schedules _sheet _tuned _uncertainty _variants "
+    "_volumes _windowing",
     "arithmetic": "",
     "_adopted": "_picture",
     "_account": "_axial _picture _reliability",
@@ -76,6 +77,8 @@ WINGS = {
     "_choosing": "_axial _curves _moving _picture _plate _reliability",
     "_pulling": "_axial _curves _gradients _moving _picture _reliability",
     "_schedules": "_axial _curves _moving _picture _range_test _rates _reliability",
+    "_running": "_curves _moving _picture _reliability",
+    "_tuned": "_axial _curves _picture _reliability",
     "_rates": "",
     "_range_test": "",
     "_moving": "",
@@ -88,7 +91,8 @@ WINGS = {
     "_room": "",
     "doctor": "project _torchvision",
     "tracking": "plots",
-    "course": "project slices phantom plots _picture _planes _pulling doctor",
+    "tuning": "tracking",
+    "course": "project slices phantom plots _picture _planes _pulling doctor tracking tuning",
     "cli": "project slices phantom plots audit doctor course download tracking",
     "__main__": "cli",
 }

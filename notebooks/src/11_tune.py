@@ -309,7 +309,7 @@ rows = {
     if row["state"] == "complete"
 }
 looks = plots.shaded({name: row["Dice"] for name, row in rows.items()})
-plots.parallel(rows, [*space, "Dice"], looks)
+plots.parallel(rows, [*space, "Dice"], looks, logarithmic=["rate"])
 
 # %% [markdown]
 # +++ picture
