@@ -13,7 +13,7 @@ ARGS ?=
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results loss-runs training-runs encoder slice-runs tune-runs colab resolve clean
+.PHONY: help install install-test install-bench course lab test quick colab-widgets lint notebooks weights bench results loss-runs training-runs encoder slice-runs tune-runs colab resolve clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test: install-test ## install, run all tests
 
 quick: install-test ## tests without the lessons and the browser
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not lesson and not browser" $(ARGS)
+
+colab-widgets: install-test ## the widgets' tests with the ipywidgets that Colab ships
+	@$(BIN)/python tools/colab_widgets.py $(ARGS)
 
 lint: install-test ## style of the code
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
