@@ -12,16 +12,14 @@ same folder.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ._recipe import Fit
 from ._record import Callback
+from ._space import SPACE, Space, check_space, distributions
 from .errors import GliomakitError
 from .preprocess import Prepared
 from .training import fit
@@ -31,26 +29,24 @@ if TYPE_CHECKING:
 
 JOURNAL, RUNS = "study.journal", "runs"
 
+__all__ = [
+    "SPACE",
+    "Enough",
+    "as_rows",
+    "best",
+    "both",
+    "from_rows",
+    "importance",
+    "judge",
+    "open_study",
+    "search",
+]
+
 NAME = "gliomakit"
 """A study's name within its file."""
 
 FIRST, PATIENCE = 5, 1
 """Trials that come to their end before one is stopped, and validations that each one has."""
-
-SPACE = MappingProxyType(
-    {
-        "rate": (1e-4, 1e-1, "log"),
-        "base_filters": [4, 8, 12],
-        "loss": ["weighted-dice", "dice", "dice-ce", "cross-entropy"],
-        "schedule": ["one-cycle", "cosine", "constant"],
-        "foreground": (0.0, 1.0),
-        "intensity": [False, True],
-    }
-)
-"""What is tried for each setting of `Fit`: a list of values; (low, high), with "log" for equal
-chances in each decade; whole numbers if both ends are."""
-
-Space = Mapping[str, list | tuple]
 
 
 class Enough(KeyboardInterrupt):
@@ -96,8 +92,8 @@ def search(
     _same_study(study, training, validation, base, space)
     ended = [s for s in optuna.trial.TrialState if s.is_finished()]
     while len(study.get_trials(deepcopy=False, states=ended)) < trials:
-        trial = study.ask()
-        _try(trial, study, training, validation, base, space, Path(folder), seed, device)
+        trial = study.ask(distributions(space))
+        _try(trial, study, training, validation, base, Path(folder), seed, device)
         if tell is not None:
             tell(study.trials[trial.number])
     return study
@@ -140,49 +136,6 @@ def open_study(folder: str | Path, seed: int = 0) -> optuna.Study:
         ) from error
     study.sampler = optuna.samplers.TPESampler(seed=seed + 1000 * started, n_startup_trials=10)
     return study
-
-
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, object]:
-    """One value for each setting of a space, as the study's sampler chooses it."""
-    found: dict[str, object] = {}
-    for name, given in space.items():
-        if isinstance(given, list):
-            found[name] = trial.suggest_categorical(name, given)
-            continue
-        low, high, *how = given
-        whole = isinstance(low, int) and isinstance(high, int)
-        draw = trial.suggest_int if whole else trial.suggest_float
-        found[name] = draw(name, low, high, log="log" in how)
-    return found
-
-
-def check_space(space: Space, base: Mapping[str, object]) -> None:
-    """Raise `GliomakitError` for a space that `suggest` cannot draw from, or that `base` fixes."""
-    known = {field.name for field in fields(Fit)}
-    if not space:
-        raise GliomakitError("the space is empty: there is nothing to search")
-    for name in (*space, *base):
-        if name not in known:
-            raise GliomakitError(f"there is no setting {name!r}", todo="see `Fit`")
-    for name, given in space.items():
-        if name in base:
-            raise GliomakitError(f"{name} is searched and given at once")
-        if isinstance(given, list):
-            good = len(given) > 0 and all(isinstance(v, bool | int | float | str) for v in given)
-        else:
-            good = isinstance(given, tuple) and given[2:] in ((), ("log",)) and _ends(given[:2])
-            good = good and (len(given) == 2 or given[0] > 0)
-        if not good:
-            raise GliomakitError(
-                f"{name} is to be searched in {given!r}",
-                todo='give a list of values, or (low, high), or (low, high, "log") above 0',
-            )
-
-
-def _ends(given: tuple) -> bool:
-    """Whether these are two numbers, the lower one first."""
-    kinds = all(isinstance(v, int | float) and not isinstance(v, bool) for v in given)
-    return len(given) == 2 and kinds and -math.inf < given[0] < given[1] < math.inf
 
 
 def best(study: optuna.Study) -> optuna.trial.FrozenTrial:
@@ -236,17 +189,7 @@ def as_rows(study: optuna.Study) -> list[dict[str, object]]:
 def from_rows(rows: Sequence[Mapping[str, object]], space: Space) -> optuna.Study:
     """A study in memory of trials that `as_rows` gave, for plots and importance."""
     optuna = _optuna()
-    kinds = optuna.distributions
-    study = optuna.create_study(direction="maximize")
-    made = {}
-    for name, given in space.items():
-        if isinstance(given, list):
-            made[name] = kinds.CategoricalDistribution(given)
-            continue
-        low, high, *how = given
-        whole = isinstance(low, int) and isinstance(high, int)
-        kind = kinds.IntDistribution if whole else kinds.FloatDistribution
-        made[name] = kind(low, high, log="log" in how)
+    study, made = optuna.create_study(direction="maximize"), distributions(space)
     for row in rows:
         failed = row["state"] == "fail"
         study.add_trial(
@@ -284,13 +227,13 @@ def judge(
     }
 
 
-def _try(trial, study, training, validation, base, space, folder, seed, device) -> None:
-    """Train with what the study suggests; tell it the score, or how it ended otherwise."""
+def _try(trial, study, training, validation, base, folder, seed, device) -> None:
+    """Train with what the study asks for; tell it the score, or how it ended otherwise."""
     optuna = _optuna()
     from .tracking import start_run
     from .tracking.callbacks import FitLog
 
-    params, state, begun = suggest(trial, space), optuna.trial.TrialState, time.monotonic()
+    state, begun = optuna.trial.TrialState, time.monotonic()
 
     def report(event: str, **info: object) -> None:
         if event == "validation":
@@ -303,7 +246,7 @@ def _try(trial, study, training, validation, base, space, folder, seed, device) 
         trial.set_user_attr("run", run.folder.name)
         log = FitLog(run, training, validation, figures=0)
         try:
-            settings = Fit(**{**base, **params, "seed": seed + trial.number})
+            settings = Fit(**{**base, **trial.params, "seed": seed + trial.number})
             done = fit(
                 training, validation, settings,
                 device=device, callback=both(log, report), progress=False,

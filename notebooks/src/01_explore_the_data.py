@@ -282,7 +282,7 @@ Browser(show_slice, z=z, outline=widgets.Checkbox(value=True, description="outli
 #
 # Here is the third axis: a viewer with three planes through one voxel, the cross. Move it with the
 # sliders, and see how each plane shows where the other two lie. Choose T1ce, and narrow the
-# *window* until the rim stands out. *Jump* goes to the slice with the most tumour.
+# *window* until the rim stands out. The button *largest slice* goes where there is most tumour.
 
 # %%
 from gliomakit.course.viewer import case_viewer

@@ -400,8 +400,8 @@ from gliomakit.course.widgets import slide
 slide(draw_rank, "rank", low=1, high=len(ranked), step=1, start=1)
 
 # %% [markdown]
-# And in three planes: the cross goes where you want to know what was missed. *Next case* steps from
-# the best to the worst of the three.
+# And in three planes: the cross goes where you want to know what was missed. The button *next case*
+# steps from the best to the worst of the three.
 
 # %%
 from gliomakit.course.viewer import case_viewer
