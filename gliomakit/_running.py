@@ -90,7 +90,7 @@ class _Running:
             for place, panel in enumerate(self.panels):
                 wide = 2.6 if name == shown[-1] else 1.5
                 style = look(names.index(name)) | {"linewidth": wide, "animated": True}
-                mark = {"marker": "o", "markersize": 4} if place else {}
+                mark = {"marker": "o", "markersize": 4, "clip_on": False} if place else {}
                 (self.lines[name, place],) = panel.plot([], [], label=name, **style, **mark)
         for old in self.figure.legends[:]:
             old.remove()
