@@ -13,7 +13,7 @@ ARGS ?=
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test install-bench course lab test quick lint notebooks weights bench results loss-runs training-runs encoder slice-runs colab resolve clean
+.PHONY: help install install-test install-bench course lab test quick colab-widgets lint notebooks weights bench results loss-runs training-runs encoder slice-runs tune-runs colab resolve clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test: install-test ## install, run all tests
 
 quick: install-test ## tests without the lessons and the browser
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not lesson and not browser" $(ARGS)
+
+colab-widgets: install-test ## the widgets' tests with the ipywidgets that Colab ships
+	@$(BIN)/python tools/colab_widgets.py $(ARGS)
 
 lint: install-test ## style of the code
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -59,6 +62,9 @@ encoder: install ## pretrain an encoder on phantom slices, for lessons 08 and 09
 
 slice-runs: install ## trainings of fastai's U-Net, for lesson 08
 	@$(BIN)/python tools/slice_runs.py $(ARGS)
+
+tune-runs: install ## a search for settings and what it gained, for lesson 11
+	@$(BIN)/python tools/tune_runs.py $(ARGS)
 
 colab: install-test ## build/gliomakit-colab.zip: wheel, notebooks, a page that says what to do
 	@$(BIN)/python -m gliomakit.course.colab build $(ARGS)

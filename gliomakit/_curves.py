@@ -107,11 +107,13 @@ def parallel(
     axes: Sequence[str],
     looks: Mapping[str, dict[str, object]] | None = None,
     figure: Figure | None = None,
+    logarithmic: Collection[str] | None = None,
 ) -> Figure:
     """One vertical axis a parameter, the score last; one line a run.
 
     rows: run's name -> value by axis, a number or a word; what is missing breaks the line.
     axes: names, from left to right.
+    logarithmic: which axes are; None takes those whose values span much.
     """
     figure = canvas(figure, max(6.0, 1.9 * len(axes)), 3.6, DARK)
     panel = figure.add_axes((0.07, 0.07, 0.86, 0.78))
@@ -121,11 +123,16 @@ def parallel(
     panel.xaxis.tick_top()
     panel.tick_params(colors=LIGHT, length=0)
     panel.spines[:].set_visible(False)
-    places = {axis: _places([row.get(axis) for row in rows.values()]) for axis in axes}
+    places = {}
+    for axis in axes:
+        forced = None if logarithmic is None else axis in logarithmic
+        places[axis] = _places([row.get(axis) for row in rows.values()], forced)
     for x, axis in enumerate(axes):
         panel.axvline(x, color=QUIET, linewidth=1)
         for value, y in _marks(places[axis]):
-            panel.text(x + 0.04, y, value, color=QUIET, fontsize=9, va="center")
+            ground = {"facecolor": DARK, "edgecolor": "none", "alpha": 0.75, "pad": 1}
+            words = {"color": LIGHT, "fontsize": 9, "va": "center", "zorder": 5, "bbox": ground}
+            panel.text(x + 0.04, y, value, **words)
     for number, (name, row) in enumerate(rows.items()):
         heights = [places[axis].get(_key(row.get(axis)), np.nan) for axis in axes]
         style = looks[name] if looks else look(number)
@@ -172,14 +179,16 @@ def _key(value: object) -> object:
     return value if isinstance(value, int | float) else None if value is None else str(value)
 
 
-def _places(values: Sequence[object]) -> dict[object, float]:
-    """Where each value stands between 0 and 1: numbers by size (their logarithm, if they span
-    much), words in order."""
+def _places(values: Sequence[object], logarithmic: bool | None = None) -> dict[object, float]:
+    """Where each value stands between 0 and 1: numbers by size (their logarithm, if that is asked
+    for, or if they span much and nothing is said), words in order."""
     found = {_key(value) for value in values} - {None}
     numbers = [v for v in found if isinstance(v, int | float) and math.isfinite(v)]
     if found and len(numbers) == len(found):
         low, high = min(numbers), max(numbers)
-        scale = math.log if low > 0 and high / low > 30 else float
+        if logarithmic is None:
+            logarithmic = low > 0 and high / low > 30
+        scale = math.log if logarithmic and low > 0 else float
         span = scale(high) - scale(low) or 1
         return {v: (scale(v) - scale(low)) / span for v in numbers}
     words = sorted(found, key=str)

@@ -24,6 +24,8 @@
     plots.choosing(case, probability, threshold=0.4)   # a threshold's region, Dice and HD95
     plots.pulling(probability, reference)              # what three losses ask, what all of them say
     plots.schedules(steps=1000, rate=3e-3)             # learning rates and momenta over a training
+    plots.running({"run": history})                    # loss and Dice of trainings as they run
+    plots.searched(scores, stopped)                    # a search; plots.importance, shaded, luck
     plots.ranges({"data set": {"who": (low, high)}})   # published results; plots.scores, undone
     plots.adopted("four slices")                       # what another library drew with pyplot
 
@@ -68,8 +70,10 @@ from ._pulling import pulling
 from ._readings import readings
 from ._receptive import receptive
 from ._reliability import reliability
+from ._running import running
 from ._schedules import schedules
 from ._sheet import sheet
+from ._tuned import importance, luck, searched, shaded
 from ._uncertainty import uncertainty
 from ._variants import variants
 from ._volumes import volumes
@@ -94,9 +98,11 @@ __all__ = [
     "fields",
     "gradients",
     "histograms",
+    "importance",
     "largest_slice",
     "levels",
     "look",
+    "luck",
     "parallel",
     "patches",
     "planes",
@@ -106,9 +112,12 @@ __all__ = [
     "readings",
     "receptive",
     "reliability",
+    "running",
     "schedules",
     "scores",
+    "searched",
     "sequences",
+    "shaded",
     "sheet",
     "tissues",
     "uncertainty",

@@ -278,8 +278,8 @@ def test_an_old_python_can_read_the_installer():
 # --- commands -------------------------------------------------------------------------------------
 
 TARGETS = (
-    "course test lab quick notebooks weights bench results loss-runs training-runs encoder "
-    "slice-runs colab resolve lint clean help"
+    "course test lab quick colab-widgets notebooks weights bench results loss-runs training-runs "
+    "encoder slice-runs tune-runs colab resolve lint clean help"
 )
 
 

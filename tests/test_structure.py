@@ -48,7 +48,8 @@ WINGS = {
     "encoders": "_torchvision",
     "plots": "_account _adopted _angles _axial _box_plot _boxes _choosing _compared _curves "
     "_cutting _fields _gradients _histograms _picture _planes _published _pulling _readings "
-    "_receptive _reliability _schedules _sheet _uncertainty _variants _volumes _windowing",
+    "_receptive _reliability _running _schedules _sheet _tuned _uncertainty _variants "
+    "_volumes _windowing",
     "arithmetic": "",
     "_adopted": "_picture",
     "_account": "_axial _picture _reliability",
@@ -76,6 +77,8 @@ WINGS = {
     "_choosing": "_axial _curves _moving _picture _plate _reliability",
     "_pulling": "_axial _curves _gradients _moving _picture _reliability",
     "_schedules": "_axial _curves _moving _picture _range_test _rates _reliability",
+    "_running": "_curves _moving _picture _reliability",
+    "_tuned": "_axial _curves _picture _reliability",
     "_rates": "",
     "_range_test": "",
     "_moving": "",
@@ -88,7 +91,9 @@ WINGS = {
     "_room": "",
     "doctor": "project _torchvision",
     "tracking": "plots",
-    "course": "project slices phantom plots _picture _planes _pulling doctor",
+    "tuning": "tracking _space",
+    "_space": "",
+    "course": "project slices phantom plots _picture _planes _pulling doctor tracking tuning",
     "cli": "project slices phantom plots audit doctor course download tracking",
     "__main__": "cli",
 }
@@ -195,13 +200,13 @@ CEILING_CORE = 4860
 """The core is past its aim: most of that is the handling of hostile and damaged files. It must not
 grow further; a change that makes it smaller lowers this number."""
 
-CEILING_WINGS = 13250
+CEILING_WINGS = 14110
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06, 08 and 12
 360 to 390 each, 07 580. Each further lesson says what it adds. Slices in the LGG layout, read, made
 and scored: 370. The audit: 380. Lesson 09 with the training on stacked slices: 340. The case viewer
-and the four explorers: 1,340."""
+and the four explorers: 1,340. The playground, the search of settings and lesson 11: 860."""
 
 
 def test_the_package_is_small(capsys):

@@ -228,6 +228,21 @@ def classical_or_dynamic() -> Figure:
     return plots.compared(groups, across="Dice of a patient's volume")
 
 
+def tune() -> Figure:
+    """Runs that differ by their seed alone, on validation and on test, of lesson 11's study."""
+    import numpy as np
+
+    from .. import plots
+    from .saved import saved
+
+    return plots.luck(
+        {
+            title: tuple([np.mean(run[part]) for run in runs] for part in ("validation", "test"))
+            for title, runs in saved("11_study")["repeats"].items()
+        }
+    )
+
+
 def read_the_papers() -> Figure:
     """What predicting nothing and copying score, and what two papers' numbers may mean."""
     from .. import plots
@@ -267,6 +282,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "08_fastai_dynamic_unet": fastai_dynamic_unet,
     "09_classical_or_dynamic": classical_or_dynamic,
     "10_neptune_dashboards": neptune_dashboards,
+    "11_tune": tune,
     "12_read_the_papers": read_the_papers,
 }
 """Name of the picture -> what draws it."""

@@ -146,6 +146,7 @@ def slider_of(
         description=name,
         continuous_update=at_once,
         style={"description_width": "initial"},
+        layout=widgets.Layout(width=f"{210 + 7 * len(name)}px"),  # a long name leaves no track
         **look,
     )
 

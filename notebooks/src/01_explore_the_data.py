@@ -280,6 +280,16 @@ Browser(show_slice, z=z, outline=widgets.Checkbox(value=True, description="outli
 # gaps. A reader who sees one slice at a time has to imagine the third axis. The networks of the
 # first paper see it.)
 #
+# Here is the third axis: a viewer with three planes through one voxel, the cross. Move it with the
+# sliders, and see how each plane shows where the other two lie. Choose T1ce, and narrow the
+# *window* until the rim stands out. The button *largest slice* goes where there is most tumour.
+
+# %%
+from gliomakit.course.viewer import case_viewer
+
+case_viewer(case)
+
+# %% [markdown]
 # ## From label to regions
 #
 # A label gives every voxel one number. What is *scored* are three nested regions: **whole tumour**

@@ -276,6 +276,16 @@ plots.positions(
 # much does balance matter for that patient? (Little: few patches miss it in the first place.
 # Balance is for small tumours, and those are the ones that get missed.)
 #
+# With sliders it goes faster. Move *foreground* from 0 to 1 and watch the count of empty patches.
+# Then make the patches small. What happens to the count at a foreground of 0? The last three boxes
+# are the subject of the next section.
+
+# %%
+from gliomakit.course.explorers import patch_explorer
+
+patch_explorer(case)
+
+# %% [markdown]
 # ## The same patch, never twice
 #
 # Four hundred patients are few. So each patch is changed at random each time it is drawn, in ways

@@ -219,6 +219,16 @@ plots.gradients(probability, pulls, target == 1)
 # losses hardly pull there.*
 
 # %% [markdown]
+# Do it yourself with a round tumour: shift the prediction, grow it, erase it. Below stands what
+# each loss says of it. Set the tumour's radius to 0. Which losses still complain about a false
+# alarm? (More of that below.)
+
+# %%
+from gliomakit.course.explorers import loss_explorer
+
+loss_explorer()
+
+# %% [markdown]
 # Look at the missed column. The network gives it a probability of 0.001: wrong, and sure of it. For
 # cross-entropy that is the worst error of all. The Dice losses pull there less than anywhere else
 # in the tumour. Why? Derive it.

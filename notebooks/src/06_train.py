@@ -337,6 +337,16 @@ plots.curves(drawn)
 # low rate needs time. What they do say: "plan A beats plan B" means little until each has been
 # tried at several rates, and with more than one seed.
 #
+# Here are both plans with sliders, a constant rate beside them, and on the right what `lr_find`
+# would say: a short trial that raises the rate until the loss explodes (lesson 08 uses it; the
+# curve here is a toy's). How far to the left of the explosion does each of its rules stay?
+
+# %%
+from gliomakit.course.explorers import rate_explorer
+
+rate_explorer()
+
+# %% [markdown]
 # ## Train, and watch
 #
 # Now the real thing, with `fit`. It does your step many times, on random patches, and scores whole

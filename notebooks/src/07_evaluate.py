@@ -189,6 +189,16 @@ print(f"chosen by the test, {CHOICES[by_test.argmax()]}: {by_test.max():.4f}")
 # It cannot be worse, and it was not earned. With ten choices the gain is small, or none. With
 # hundreds, each made by a look at the test, it is not.
 #
+# What does a threshold do to one patient? Here is a validation phantom, which may be looked at as
+# often as you like. Move the threshold, and drop small pieces. Do Dice and HD95 like the same
+# values?
+
+# %%
+from gliomakit.course.explorers import threshold_explorer
+
+threshold_explorer(validation[0], predict(validation[0])[0])
+
+# %% [markdown]
 # Was the test really used once? Not in this course. Lessons 00 and 02 showed you some of these
 # phantoms, lesson 06 printed this very network's Dice of all eight, and the shipped network's card
 # says that its figures on them were seen before its thresholds were set. That is common, and mostly
@@ -388,6 +398,16 @@ draw_rank(len(ranked) // 2 + 1)
 from gliomakit.course.widgets import slide
 
 slide(draw_rank, "rank", low=1, high=len(ranked), step=1, start=1)
+
+# %% [markdown]
+# And in three planes: the cross goes where you want to know what was missed. The button *next case*
+# steps from the best to the worst of the three.
+
+# %%
+from gliomakit.course.viewer import case_viewer
+
+three = [best, median, worst]
+case_viewer(three, [nest(predicted[case.name]) for case in three])
 
 # %% [markdown]
 # One slice is one slice. The paper's Fig. 9 turns a labelled volume in space. The surfaces below
