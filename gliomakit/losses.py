@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._fused_dice import FusedDice
 from .errors import GliomakitError
 
 WEIGHTS = {"square": 2, "simple": 1, "uniform": 0}
@@ -43,6 +44,9 @@ class WeightedDiceLoss(nn.Module):
              of nearly zero. "largest": the largest weight of the other classes, as MONAI does.
              With "uniform" nothing is divided: only "skip" changes anything.
     from_logits: False if the input already is a probability.
+    fused:   of logits and class indices, compute loss and gradient without a one-hot reference
+             (`_fused_dice` says how): the same numbers to rounding, in less time and memory. False
+             leaves the gradient to autograd.
 
     logits: (b, K, …) of any float type. target: class indices (b, …), or 0 and 1 (b, K, …).
     Raises `GliomakitError` for shapes that do not belong together and for a class beyond K.
@@ -58,11 +62,18 @@ class WeightedDiceLoss(nn.Module):
 
     output = "classes"
 
-    def __init__(self, weight: str = "square", absent: str = "skip", from_logits: bool = True):
+    def __init__(
+        self,
+        weight: str = "square",
+        absent: str = "skip",
+        from_logits: bool = True,
+        fused: bool = True,
+    ):
         super().__init__()
         _known("weight", weight, tuple(WEIGHTS))
         _known("absent", absent, ABSENT)
         self.weight, self.absent, self.from_logits = weight, absent, from_logits
+        self.fused = fused
 
     def weights(self, area: Tensor) -> Tensor:
         """The weight of each class from its area in voxels, both (b, K).
@@ -81,6 +92,9 @@ class WeightedDiceLoss(nn.Module):
         return torch.where(there, weights, weights.amax(dim=1, keepdim=True))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if self.fused and self.from_logits and target.shape != logits.shape:
+            _check_indices(target, logits)
+            return FusedDice.apply(logits, target, self.weights)
         y = _full(logits)
         if self.from_logits:
             y = y.softmax(dim=1)
