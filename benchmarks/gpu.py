@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import json
 import os
 import platform
@@ -31,12 +32,13 @@ import numpy as np
 import torch
 
 from gliomakit import metrics, tensor_metrics
-from gliomakit._fill import fill, pick_way
+from gliomakit._fill import _triton_fault, fill, pick_way
 from gliomakit._layers import table
 from gliomakit._learner import Learner
 from gliomakit._recipe import Fit
 from gliomakit.device import fast_precision
 from gliomakit.inference import sliding_window
+from gliomakit.losses import WeightedDiceLoss
 from gliomakit.patches import PatchSampler, augment_intensity
 from gliomakit.regions import SEQUENCES, to_regions
 from gliomakit.unet import UNet3d
@@ -141,7 +143,9 @@ class Bench:
         torch.cuda.synchronize()
         return float(torch.cuda.max_memory_allocated())
 
-    def row(self, topic: str, work: str, seconds: list[float], per: float, unit: str, **more) -> Row:
+    def row(
+        self, topic: str, work: str, seconds: list[float], per: float, unit: str, **more
+    ) -> Row:
         """A rate: `per` things in so many seconds."""
         rates = sorted(per / s for s in seconds)
         return Row(topic, work, statistics.median(rates), unit, rates[0], rates[-1], **more)
@@ -195,6 +199,8 @@ def kernel(b: Bench) -> Iterator[Row]:
     from tests.fill_check import differences
 
     way = pick_way(b.device)
+    if b.device.type == "cuda" and way != "triton":
+        raise AssertionError(f"Triton cannot be used here: {_triton_fault('cuda')}")
     wrong = [line for s in range(b.sizes.checks) for line in differences(s, way, b.device)]
     if wrong:
         raise AssertionError(f"{len(wrong)} differences, the first: {wrong[0]}")
@@ -276,9 +282,7 @@ def operations(filters: int, side: int) -> float:
 
 
 def learner(b: Bench, side: int, batch: int, precision: str) -> Learner:
-    settings = Fit.paper(
-        base_filters=b.sizes.filters, patch=side, batch=batch, precision=precision
-    )
+    settings = Fit.paper(base_filters=b.sizes.filters, patch=side, batch=batch, precision=precision)
     torch.manual_seed(0)
     return Learner(b.cases, settings, b.device)
 
@@ -300,6 +304,8 @@ def training(b: Bench) -> Iterator[Row]:
             if precision == b.precision:
                 yield from waiting(b, one, name)
             del one
+    recipe = Learner(b.cases, Fit(patch=side, precision=b.precision), b.device)
+    yield from waiting(b, recipe, "the default recipe, two patches, intensities changed")
     fastest = max(best.values())
     exact = 3 * 2e9 * table(UNet3d(base_filters=b.sizes.filters), side).gmac * PAPER_PATCHES
     yield Row("training step", f"the paper's {PAPER_PATCHES:,} patches of {side}³ "
@@ -361,7 +367,6 @@ def memory(b: Bench) -> Iterator[Row]:
         peak = b.peak(lambda one=one: one.step(0))
         del one
         if peak is None:
-            yield Row("memory", f"1 × 4 × {side}³", float("nan"), "GB", note="not measured")
             continue
         found.append((side, peak))
         yield Row("memory", f"peak of a step, 1 × 4 × {side}³, {b.precision}", peak / 1e9, "GB",
@@ -380,6 +385,37 @@ def memory(b: Bench) -> Iterator[Row]:
     yield Row("memory", f"most patches of {b.sizes.patch}³ in 16 GB", patches, "patches")
 
 
+def loss(b: Bench) -> Iterator[Row]:
+    """The weighted Dice loss with its gradient: without a one-hot reference, plain, MONAI's."""
+    shape = (8, 2, *[b.sizes.patch] * 3)
+    logits = torch.randn(shape, device=b.device, requires_grad=True)
+    target = (torch.rand(8, *shape[2:], device=b.device) < 0.1).long()
+    size = logits.numel() * 4
+    kinds = {"fused": WeightedDiceLoss(), "by autograd": WeightedDiceLoss(fused=False)}
+    if importlib.util.find_spec("monai"):
+        from monai.losses import GeneralizedDiceLoss
+
+        monai = GeneralizedDiceLoss(softmax=True, to_onehot_y=True)
+        kinds["MONAI GeneralizedDiceLoss"] = lambda x, t: monai(x, t[:, None])
+    for name, function in kinds.items():
+
+        def work(function=function):
+            logits.grad = None
+            function(logits, target).backward()
+
+        work()
+        logits.grad = None
+        before = torch.cuda.memory_allocated() if b.device.type == "cuda" else 0
+        peak = b.peak(work)
+        held = "" if peak is None else f"peak {(peak - before) / size:.2f} × the logits"
+        # Read and written at the least: logits and softmax, and softmax and gradient.
+        bound = (4 * size + 2 * target.numel() * 8) / b.copy
+        seconds = b.seconds(work)
+        yield b.ms("loss", f"weighted Dice and gradient, 8 × 2 × {b.sizes.patch}³: {name}", seconds,
+                   bound=f"copy: {1000 * bound:.2g} ms", share=bound / statistics.median(seconds),
+                   note=held)  # fmt: skip
+
+
 # --- inference and metrics ------------------------------------------------------------------------
 
 
@@ -395,7 +431,7 @@ def inference(b: Bench) -> Iterator[Row]:
         def run(precision=precision):
             results[precision] = sliding_window(
                 copy.deepcopy(network), image, size, 0.5, activation="softmax", skip=brain,
-                batch=4, device=b.device, precision=precision,
+                batch=None, device=b.device, precision=precision,
             )  # fmt: skip
 
         peak = b.peak(run)
@@ -405,7 +441,8 @@ def inference(b: Bench) -> Iterator[Row]:
                   statistics.median(seconds), "s", min(seconds), max(seconds),
                   bound="8 GB", note=held)  # fmt: skip
     worst = float((results["fp32"] - results[b.precision]).abs().max())
-    yield Row("inference", f"largest difference of a probability, {b.precision} and fp32", worst, "")
+    work = f"largest difference of a probability, {b.precision} and fp32"
+    yield Row("inference", work, worst, "")
 
 
 def monai_inference(b: Bench) -> Iterator[Row]:
@@ -471,7 +508,7 @@ def monai_labels(b: Bench) -> Iterator[Row]:
 
 
 SECTIONS = (
-    bounds, kernel, patches, monai_patches, training, profile, memory, inference,
+    bounds, kernel, patches, monai_patches, training, profile, memory, loss, inference,
     monai_inference, labels, monai_labels,
 )  # fmt: skip
 

@@ -96,7 +96,8 @@ def store(
         raise GliomakitError(
             f"volumes are not kept as {kind!r}", todo=f"known are {', '.join(STORED)}"
         )
-    x, y = (None if a is None else torch.as_tensor(_owned(a), device=device) for a in (image, label))
+    x = torch.as_tensor(_owned(image), device=device)
+    y = None if label is None else torch.as_tensor(_owned(label), device=device)
     if kind != "int16":
         return Stored(x.to(STORED[kind]), y)
     scale = x.abs().amax((1, 2, 3)).float().clamp(min=torch.finfo(torch.float32).tiny) / INT16

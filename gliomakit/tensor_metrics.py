@@ -109,5 +109,3 @@ def _fitting(pred: Tensor, ref: Tensor) -> None:
             f"the prediction has shape {tuple(pred.shape)}, the reference {tuple(ref.shape)}",
             todo="give both as (case, x, y, z)",
         )
-
-

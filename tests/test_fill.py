@@ -139,7 +139,8 @@ def test_why_triton_cannot_be_used_is_said_in_a_line():
 
 def test_any_of_the_ways_takes_a_label_that_is_not_there():
     kept = [Stored(torch.ones(4, 3, 3, 3), None)]
-    plan = Plan(np.zeros(1, int), np.zeros((1, 3), int), np.zeros(1, int), np.zeros((1, 3), bool), 0)
+    zero, origin = np.zeros(1, int), np.zeros((1, 3), int)
+    plan = Plan(zero, origin, zero, origin > 0, zero > 0)
     for way in ("plain", "views"):
         image, code = torch.empty(1, 4, 3, 3, 3), torch.full((1, 3, 3, 3), 9, dtype=torch.uint8)
         fill(image, code, kept, plan, way)

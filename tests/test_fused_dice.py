@@ -49,7 +49,9 @@ def value_and_gradient(logits, target, layout, fused, weight, absent):
     weight=st.sampled_from(sorted(WEIGHTS)),
     absent=st.sampled_from(ABSENT),
 )
-def test_value_and_gradient_are_autograds(seed, batch, classes, sides, kind, layout, weight, absent):
+def test_value_and_gradient_are_autograds(
+    seed, batch, classes, sides, kind, layout, weight, absent
+):
     logits, target = patch(seed, batch, classes, sides, kind)
     loss, gradient = value_and_gradient(logits, target, layout, True, weight, absent)
     plain, expected = value_and_gradient(logits, target, layout, False, weight, absent)
