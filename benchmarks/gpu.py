@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from gliomakit import metrics, tensor_metrics
-from gliomakit._fill import _triton_fault, fill, pick_way
+from gliomakit._fill import _triton_fault, described, fill, pick_way
 from gliomakit._layers import table
 from gliomakit._learner import Learner
 from gliomakit._recipe import Fit
@@ -228,6 +228,15 @@ def patches(b: Bench) -> Iterator[Row]:
             rate = b.row("patches", f"{n} patches {side}³, {kind}: cut from plans", seconds, n,
                          "patches/s", bound=f"copy: {bound:.4g} patches/s")  # fmt: skip
             yield replace(rate, share=rate.value / bound)
+            if sampler.way == "triton":
+                from gliomakit import _kernels
+
+                told = iter([described(kept, sampler.plan(n, s), b.device) for s in range(100)])
+                work = lambda w=whole, t=told: _kernels.fill(w.image, w.code, *next(t))  # noqa: E731
+                seconds = b.seconds(work)
+                rate = b.row("patches", f"{n} patches {side}³, {kind}: the kernel alone", seconds,
+                             n, "patches/s", bound=f"copy: {bound:.4g} patches/s")  # fmt: skip
+                yield replace(rate, share=rate.value / bound)
             steps = iter(range(10_000))
             many = 10
 
@@ -250,6 +259,9 @@ def patches(b: Bench) -> Iterator[Row]:
     image = whole.image
     seconds = b.seconds(lambda: augment_intensity(image, seed=0, step=next(steps)))
     moved = 2 * image.numel() * 4
+    every = {"uneven_by": 0.1, "blur": 1.0, "coarse": 2.0, "share": 1.0}
+    more = b.seconds(lambda: augment_intensity(image, seed=0, step=next(steps), **every))
+    yield b.ms("patches", f"intensities of {n} patches changed in all ways, every sequence", more)
     row = b.ms("patches", f"intensities of {n} patches changed, defaults", seconds,
                bound=f"read and written once: {1000 * moved / b.copy:.3g} ms")  # fmt: skip
     yield replace(row, share=moved / b.copy * 1000 / row.value)

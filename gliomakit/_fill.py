@@ -196,13 +196,20 @@ def _views(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
 def _triton(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
     from . import _kernels
 
+    _kernels.fill(image, code, *described(volumes, plan, image.device))
+
+
+def described(
+    volumes: Volumes, plan: Turns, device: torch.device
+) -> tuple[Tensor, Tensor | None, torch.dtype]:
+    """What the kernel is told of a batch: its table, scales, and the type of the volumes."""
     chosen = [volumes[index] for index in plan.case]
     swap, reverse = _exchange(plan.turns, plan.flip)
     table = np.column_stack([[v.row for v in chosen], plan.origin, swap, reverse])
     scaled = chosen[0].scale is not None
     scales = np.array([v.factors for v in chosen]) if scaled else None
-    there = [None if a is None else torch.from_numpy(a).to(image.device) for a in (table, scales)]
-    _kernels.fill(image, code, *there, chosen[0].image.dtype)
+    there = [None if a is None else torch.from_numpy(a).to(device) for a in (table, scales)]
+    return *there, chosen[0].image.dtype
 
 
 WAYS: dict[str, Callable[[Tensor, Tensor, Volumes, Turns], None]] = {
