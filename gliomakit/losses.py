@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._fused_dice import FusedDice
+from ._processes import summed
 from .errors import GliomakitError
 
 WEIGHTS = {"square": 2, "simple": 1, "uniform": 0}
@@ -195,7 +196,7 @@ class RegionLoss(nn.Module):
         y, t = logits.sigmoid().flatten(2), t.flatten(2)
         if self.batch:
             y, t = y.transpose(0, 1).flatten(1), t.transpose(0, 1).flatten(1)
-        return self.dice * (1 - _soft_dice(y, t, self.smooth)).mean() + cross_entropy
+        return self.dice * (1 - _soft_dice(y, t, self.smooth, self.batch)).mean() + cross_entropy
 
 
 LOSSES: dict[str, Callable[[], nn.Module]] = {
@@ -232,9 +233,13 @@ def _full(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _soft_dice(y: Tensor, t: Tensor, smooth: float) -> Tensor:
-    """Dice of probabilities over the last axis."""
-    return (2 * (y * t).sum(-1) + smooth) / (y.sum(-1) + t.sum(-1) + smooth)
+def _soft_dice(y: Tensor, t: Tensor, smooth: float, everywhere: bool = False) -> Tensor:
+    """Dice of probabilities over the last axis, and over all processes that train together if it
+    is over the whole batch."""
+    both, one = (y * t).sum(-1), y.sum(-1) + t.sum(-1)
+    if everywhere:
+        both, one = summed(both), summed(one)
+    return (2 * both + smooth) / (one + smooth)
 
 
 def _indicator(target: Tensor, y: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ FLOORS = [
     "cases unet losses metrics device"
     " _case _conventions _grid _layouts _nifti _voxels"  # of cases
     " _layers _light"  # of unet
-    " _fused_dice"  # of losses
+    " _fused_dice _processes"  # of losses
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
     " _brain _cache _frame _workers"  # of preprocess
