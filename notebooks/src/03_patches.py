@@ -398,10 +398,10 @@ print(f"The naive loop takes {ratio:.1f} times as long as the sampler in memory 
 #
 # ## One launch for the whole batch
 #
-# A GPU copies faster than that, but each command to it costs some microseconds, and cutting, turning
-# and flipping 16 patches one by one takes a hundred commands. So there the sampler sends one: a
-# *kernel*, a small program that thousands of threads run at once, each for other voxels. It is
-# written in Triton, which looks like Python. This is its heart.
+# A GPU copies faster, but each command to it costs microseconds, and cutting, turning and flipping
+# 16 patches one by one takes a hundred commands. So there the sampler sends one: a *kernel*, a
+# small program that thousands of threads run at once, each for other voxels. It is written in
+# Triton, which looks like Python.
 
 
 # %%
@@ -420,7 +420,7 @@ print(body.rstrip())
 # - **Read and write.** Each voxel is read once and written once, in four sequences and the label. A
 #   volume may be kept as whole numbers of 16 bits; then it is multiplied by its scale on the way.
 #
-# You need no GPU to trust these lines. Here they are in NumPy, for all voxels of a patch at once.
+# You need no GPU to trust these lines. Here they are in NumPy.
 
 
 # %%
@@ -448,10 +448,9 @@ same = [
 print(f"{sum(same)} of {len(same)} patches are equal, voxel by voxel")
 
 # %% [markdown]
-# When does the kernel *not* pay? Without a GPU: what you just ran computes six numbers to fetch one,
-# and a processor that copies whole rows is faster. With small patches: then the plan, made on the
-# processor, takes longer than the copy. And whenever the network is slower than the patches, which
-# is nearly always: then measure whether it waits at all, before you write a kernel.
+# When does the kernel *not* pay? Without a GPU: a processor that copies whole rows is faster. With
+# small patches: then the plan, made on the processor, takes longer than the copy. And whenever the
+# network is slower than the patches, nearly always: measure first whether it waits at all.
 #
 # ## Whole again
 #
