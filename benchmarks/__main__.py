@@ -1,43 +1,71 @@
-"""Run the benchmarks and write benchmarks/README.md: `make bench`.
+"""Run the benchmarks and write benchmarks/README.md: `make bench`, or `make bench ARGS=--quick`.
 
-One topic a module; each has `rows()`, which yields rows of `Comparison`. Sides of a comparison run
-in turn, so that a machine whose speed drifts slows both.
+One topic a module. `rows(quick)` yields comparisons with peers, `facts(quick)` lines beside limits;
+a topic has one or both. Sides of a comparison run in turn, so that a machine whose speed drifts
+slows both. What a GPU does is measured by `benchmarks.gpu`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from . import metrics, patches, tracking, widgets
-from .compare import heading, markdown
+import torch
 
-TOPICS = (metrics, patches)
+from . import inference, loading, losses, metrics, patches, plots, scaling, tracking, widgets
+from .compare import HEAD, heading, markdown
+
+COMPARED = (metrics, patches, losses, inference)
+LIMITS = "| work | measured | limit |\n|---|---|---|"
+GROWTH = "| work | against | measured | slope |\n|---|---|---|---|"
+FACTS = (
+    ("Memory of the loss:", LIMITS, losses.facts),
+    ("Training:", LIMITS, inference.facts),
+    ("Loading:", LIMITS, loading.facts),
+    ("How the cost grows, the slope of its logarithm over that of the size:", GROWTH,
+     scaling.facts),
+    ("Tracking, against the limits of its issue:", LIMITS, lambda quick: tracking.facts()),
+    ("Widgets, from a moved control to the packed picture:", LIMITS, lambda quick: widgets.facts()),
+)  # fmt: skip
 
 
 def main() -> None:
-    lines = [
-        heading(),
-        "| work | ours, ms | peer | peer, ms | peer / ours |",
-        "|---|---|---|---|---|",
-    ]
-    for topic in TOPICS:
-        for comparison in topic.rows():
-            lines.append(markdown(comparison))
-            print(lines[-1], flush=True)
-    lines += ["", "Tracking, against the limits of its issue:", ""]
-    lines += ["| work | measured | limit |", "|---|---|---|"]
-    for line in tracking.facts():
-        lines.append(line)
-        print(line, flush=True)
-    lines += ["", "Widgets, from a moved control to the packed picture:", ""]
-    lines += ["| work | measured | limit |", "|---|---|---|"]
-    for line in widgets.facts():
-        lines.append(line)
-        print(line, flush=True)
-    lines += ["", f"{os.cpu_count()} cores ({platform.machine()}), command: `make bench`.", ""]
-    Path(__file__).with_name("README.md").write_text("\n".join(lines))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="smaller networks and volumes")
+    parser.add_argument("--only", nargs="+", metavar="TOPIC", help="print these, write nothing")
+    asked = parser.parse_args()
+    started, lines = time.perf_counter(), []
+
+    def tell(new: Iterable[str]) -> None:
+        for line in new:
+            lines.append(line)
+            print(line, flush=True)
+
+    tell([heading(asked.quick), HEAD])
+    for topic in COMPARED:
+        name = topic.__name__.rpartition(".")[2]
+        if asked.only and name not in asked.only:
+            continue
+        found = []
+        for comparison in topic.rows(asked.quick):
+            found.append(comparison)
+            tell([markdown(comparison)])
+        plots.bar_plot(name, found)
+    for title, head, facts in FACTS:
+        if not asked.only or facts.__module__.rpartition(".")[2] in asked.only:
+            tell(["", title, "", head])
+            tell(facts(asked.quick))
+    minutes = (time.perf_counter() - started) / 60
+    threads = torch.get_num_threads()
+    where = f"{os.cpu_count()} cores ({platform.machine()}), {threads} threads, torch "
+    where += torch.__version__
+    tell(["", f"{where}, {minutes:.1f} minutes; a GPU: see `python -m benchmarks.gpu`.", ""])
+    if not asked.only:
+        Path(__file__).with_name("README.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

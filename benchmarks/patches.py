@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from itertools import count
 
 import torch
-from monai.transforms import Compose, RandCropByPosNegLabeld, RandFlipd, RandRotate90d
+import torchio
+from monai.transforms import (
+    Compose,
+    FgBgToIndicesd,
+    RandCropByPosNegLabeld,
+    RandFlipd,
+    RandRotate90d,
+)
 
 from gliomakit.patches import PatchSampler
 from gliomakit.preprocess import prepare
@@ -14,31 +21,49 @@ from gliomakit.preprocess import prepare
 from .compare import Comparison, compare
 from .metrics import case
 
+NUMBER, SIDE = 16, 64
 
-def rows() -> Iterator[Comparison]:
+
+def rows(quick: bool = False) -> Iterator[Comparison]:
     prepared = prepare(case())
-    sampler = PatchSampler(prepared, size=64, foreground=0.5, seed=0)
-    steps = count()
-    data = {
-        "image": torch.from_numpy(prepared.image),
-        "label": torch.from_numpy(prepared.regions)[None],
-    }
-    keys = ["image", "label"]
+    sampler = PatchSampler(prepared, size=SIDE, foreground=0.5, seed=0)
+    steps, room = count(), sampler.batch(NUMBER)
+    image, label = torch.from_numpy(prepared.image), torch.from_numpy(prepared.regions)[None]
+    data, keys = {"image": image, "label": label}, ["image", "label"]
     flips = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
-    crop = RandCropByPosNegLabeld(keys, "label", (64, 64, 64), pos=1, neg=1, num_samples=16)
-    monai = Compose([crop, *flips, RandRotate90d(keys, prob=0.75, spatial_axes=(0, 1))])
+    turn = RandRotate90d(keys, prob=0.75, spatial_axes=(0, 1))
+    some = {"pos": 1, "neg": 1, "num_samples": NUMBER}
+    crop = RandCropByPosNegLabeld(keys, "label", (SIDE,) * 3, **some)
+    known = FgBgToIndicesd("label")(data)
+    pick = RandCropByPosNegLabeld(
+        keys, "label", (SIDE,) * 3, **some,
+        fg_indices_key="label_fg_indices", bg_indices_key="label_bg_indices",
+    )  # fmt: skip
+    subject = torchio.Subject(
+        image=torchio.ScalarImage(tensor=image), label=torchio.LabelMap(tensor=label)
+    )
+    labels = torchio.LabelSampler(SIDE, "label", {0: 1, 1: 1, 2: 1, 3: 1})
+    flip = torchio.RandomFlip((0, 1, 2))
 
     def ours():
-        return sampler.batch(16, next(steps)).image
+        return sampler.batch(NUMBER, next(steps), out=room).image
 
-    def theirs():
+    def monai(chain, given):
         # MONAI's crops are views: only stacked they are a batch.
-        return torch.stack([patch["image"] for patch in monai(data)])
+        return torch.stack([patch["image"] for patch in chain(given)])
 
-    assert ours().shape == theirs().shape == (16, 4, 64, 64, 64)
-    yield compare(
-        "16 patches of 64³, balanced, flipped, turned",
-        ours,
-        "MONAI RandCropByPosNegLabeld and flips, stacked",
-        theirs,
+    def of_torchio():
+        return torch.stack([flip(one).image.data for one in labels(subject, NUMBER)])
+
+    whole, again = Compose([crop, *flips, turn]), Compose([pick, *flips, turn])
+    peers = (
+        ("MONAI RandCropByPosNegLabeld and flips, stacked", lambda: monai(whole, data), 7),
+        ("the same, indices known beforehand", lambda: monai(again, known), 5),
+        ("TorchIO LabelSampler and RandomFlip, stacked", of_torchio, 10),
     )
+    target = torch.empty_like(room.image)
+    bound = ("copy of the batch", lambda: target.copy_(room.image))
+    for peer, theirs, floor in peers:
+        assert ours().shape == theirs().shape == (NUMBER, 4, SIDE, SIDE, SIDE)
+        work = f"{NUMBER} patches of {SIDE}³, balanced, flipped, turned"
+        yield compare(work, ours, peer, theirs, floor=floor, bound=bound)

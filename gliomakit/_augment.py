@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ._scanner import DEGREE, bend, blurred, coarsened, uneven
 from .regions import SEQUENCES
 
-_PATCHES, _INTENSITY, _DROPOUT = range(3)
+_PATCHES, _INTENSITY, _DROPOUT, _SCANNER = range(4)
 
 
 def generator(seed: int, step: int, stream: int = _PATCHES) -> np.random.Generator:
@@ -39,17 +40,27 @@ def augment_intensity(
     gamma: float = 0.2,
     noise: float = 0.1,
     share: float = 0.3,
+    uneven_by: float = 0.0,
+    blur: float = 0.0,
+    coarse: float = 1.0,
 ) -> torch.Tensor:
     """Another scanner: random gain, offset, gamma and noise for each sequence of each patch.
 
     image: (n, c, x, y, z) float, z-scored; changed in place and returned. Exact zeros are
-    background or a missing sequence and stay zero.
+    background or a missing sequence and stay zero. All sequences that something is done to are
+    changed at once (`_scanner`).
 
     gain:   standard deviation of the logarithm of a factor.
     offset: standard deviation of a shift, in standard deviations of the brain.
     gamma:  standard deviation of the logarithm of the exponent on the sequence's own range,
             applied to `share` of the sequences.
     noise:  largest standard deviation of Gaussian noise, applied to `share` of the sequences.
+
+    Left out unless asked for, each applied to `share` of the sequences:
+
+    uneven_by: standard deviation of the coefficients of a smooth field's logarithm.
+    blur:      largest sigma of a Gaussian, in voxels.
+    coarse:    largest factor by which the voxels were larger.
 
     >>> image = torch.zeros(1, 4, 2, 2, 2); image[:, 0] = 1.0
     >>> changed = augment_intensity(image, seed=0, step=0)
@@ -66,13 +77,20 @@ def augment_intensity(
     torch_rng = torch.Generator(image.device).manual_seed(int(rng.integers(2**63)))
 
     inside = image != 0
-    for i, j in zip(*np.nonzero(bent & (gamma > 0)), strict=True):
-        _bend(image[i, j], inside[i, j], float(exponent[i, j]))
+    which = bent & (gamma > 0)
+    if which.any():
+        here = torch.from_numpy(which).to(image.device)
+        image[here] = bend(image[here], inside[here], _numbers(exponent[which], image))
+    if uneven_by > 0 or blur > 0 or coarse > 1:
+        _other_scanner(image, generator(seed, step, _SCANNER), share, uneven_by, blur, coarse)
     image.mul_(_per_sequence(factor, image)).add_(_per_sequence(shift, image))
-    for i, j in zip(*np.nonzero(noisy & (noise > 0)), strict=True):
-        field = torch.empty_like(image[i, j], memory_format=torch.contiguous_format)
-        field.normal_(generator=torch_rng)
-        image[i, j].add_(field, alpha=float(sigma[i, j]))
+    which = noisy & (noise > 0)
+    if which.any():
+        here = torch.from_numpy(which).to(image.device)
+        field = _normal(int(which.sum()), image, torch_rng)
+        image[here] = image[here].addcmul_(
+            field, _numbers(sigma[which], image)[:, None, None, None]
+        )
     return image.mul_(inside)
 
 
@@ -113,14 +131,46 @@ def drop_sequences(
     return image.mul_(present[:, :, None, None, None]), present
 
 
-def _bend(field: torch.Tensor, inside: torch.Tensor, exponent: float) -> None:
-    """Gamma on the field's own range inside the brain, in place."""
-    high = field.amax()
-    # Voxels outside are 0 and must not become the range's lower end.
-    low = torch.where(inside, field, high).amin()
-    span = (high - low).clamp(min=1e-6)
-    field.sub_(low).div_(span).clamp_(0, 1).pow_(exponent).mul_(span).add_(low)
+def _other_scanner(
+    image: torch.Tensor,
+    rng: np.random.Generator,
+    share: float,
+    uneven_by: float,
+    blur: float,
+    coarse: float,
+) -> None:
+    """Larger voxels, blur, uneven sensitivity, in place, each for its own sequences."""
+    n, c = image.shape[:2]
+    chosen = rng.random((3, n, c)) < share
+    factor = 1 + (coarse - 1) * rng.random((n, c))
+    sigma = blur * rng.random((n, c))
+    powers = uneven_by * rng.standard_normal((n, c, *[DEGREE + 1] * 3))
+    # The constant is gain's; a product counts by the sum of its degrees.
+    degree = np.indices(powers.shape[2:]).sum(0)
+    powers[..., (degree == 0) | (degree > DEGREE)] = 0
+    chosen &= np.array([coarse > 1, blur > 0, uneven_by > 0])[:, None, None]
+    here = [torch.from_numpy(which).to(image.device) for which in chosen]
+    if chosen[0].any():
+        image[here[0]] = coarsened(image[here[0]], factor[chosen[0]].tolist())
+    if chosen[1].any():
+        image[here[1]] = blurred(image[here[1]], _numbers(sigma[chosen[1]], image))
+    if chosen[2].any():
+        image[here[2]] = uneven(image[here[2]], _numbers(powers[chosen[2]], image))
+
+
+def _normal(m: int, image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Normal numbers for m sequences, (m, x, y, z)."""
+    field = torch.empty((m, *image.shape[2:]), dtype=image.dtype, device=image.device)
+    # PyTorch's processor draws in blocks of 16: so sequences stay what they were when each was
+    # drawn for itself.
+    for some in field if image.device.type == "cpu" else [field]:
+        some.normal_(generator=rng)
+    return field
+
+
+def _numbers(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)
 
 
 def _per_sequence(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device)[:, :, None, None, None]
+    return _numbers(values, like)[:, :, None, None, None]

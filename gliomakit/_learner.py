@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import losses
+from ._processes import rank, world
 from ._recipe import LEVELS, Fit
 from .device import autocast, fast_precision, memory_format
 from .errors import GliomakitError
@@ -40,6 +41,11 @@ class Learner:
             self.precision = "fp32"
         self.layout = memory_format(device, self.precision)
         self.network = s.make_network().to(device, memory_format=self.layout)
+        self.engine = self.network
+        if world() > 1:
+            if device.type == "cuda":  # statistics over the patches of all processes
+                self.network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+            self.engine = torch.nn.parallel.DistributedDataParallel(self.network)
         self.parameters = list(self.network.parameters())
         self.average = copy.deepcopy(self.network).eval() if s.average else self.network
         self.loss = losses.from_name(s.loss_name)
@@ -72,7 +78,7 @@ class Learner:
         image, target = self.batch(number)
         self.network.train()
         with autocast(self.device, self.precision):
-            logits = self.network(image)
+            logits = self.engine(image)
         loss = self.loss(logits, target)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
@@ -90,9 +96,13 @@ class Learner:
 
     def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (n, sequences, x, y, z) and target of a step: (n, regions, x, y, z) bool, or
-        classes (n, x, y, z) int64. A function of seed and number."""
+        classes (n, x, y, z) int64. A function of seed and number.
+
+        Of several processes each makes the batch of all, and takes its part: so together they learn
+        what one process with a batch as many times larger learns.
+        """
         s = self.settings
-        batch = self.sampler.batch(s.batch, number)
+        batch = self.sampler.batch(s.batch * world(), number)
         image, present = batch.image, batch.present & self.looked_at
         if s.intensity:
             augment_intensity(image, seed=s.seed, step=number)
@@ -100,7 +110,9 @@ class Learner:
             drop_sequences(
                 image, present, seed=s.seed, step=number, share=s.alone, probability=s.drop
             )
-        target = torch.stack([batch.code >= LEVELS[region] for region in s.regions], dim=1)
+        part = slice(rank() * s.batch, (rank() + 1) * s.batch)
+        image, code = image[part], batch.code[part]
+        target = torch.stack([code >= LEVELS[region] for region in s.regions], dim=1)
         if s.output == "classes":
             # A voxel's class counts the regions that it lies in: 0 is background.
             target = target.sum(1)

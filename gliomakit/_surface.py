@@ -1,8 +1,15 @@
-"""How far two surfaces lie apart: the Hausdorff distance, in mm."""
+"""How far two surfaces lie apart: the Hausdorff distance, in mm.
+
+Only the box that holds both masks is looked at. In it the distances come from the fastest that is
+there: the package `edt` (an extra, for its licence), else a k-d tree of the surface voxels, else,
+where these fill much of the box, SciPy's distance transform.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,6 +81,9 @@ def hd95(
 
 def distances(source: Mask, target: Mask, sides: NDArray[np.float64]) -> NDArray[np.float64]:
     """From each voxel of `source` to the nearest of `target`, in mm; neither is empty."""
+    if (transform := _edt()) is not None:
+        found = transform(~target, anisotropy=tuple(sides.tolist()), parallel=_threads())
+        return np.sqrt(found[source], dtype=float)
     if max(source.sum(), target.sum()) > CROWDED * source.size:
         return distance_transform_edt(~target, sampling=sides)[source]
     # Surface voxels that both masks share are zero apart and need no search.
@@ -81,3 +91,19 @@ def distances(source: Mask, target: Mask, sides: NDArray[np.float64]) -> NDArray
     distances = np.zeros(np.count_nonzero(source))
     distances[: len(apart)] = cKDTree(np.argwhere(target) * sides).query(apart)[0]
     return distances
+
+
+@cache
+def _edt() -> Callable[..., NDArray[np.float32]] | None:
+    """The squared distance transform of the package `edt`, if it is installed."""
+    try:
+        from edt import edtsq
+    except ImportError:
+        return None
+    return edtsq
+
+
+def _threads() -> int:
+    """As many as the environment allows, as for NumPy and PyTorch."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(allowed) if allowed.isdecimal() and int(allowed) else os.cpu_count() or 1

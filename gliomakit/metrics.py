@@ -87,9 +87,16 @@ def region_counts(
         # Each voxel's two values make one byte; one histogram of it holds all that is asked.
         pairs += np.bincount((p[where] * np.uint8(CODES) + r[where]).ravel("K"), minlength=CODES**2)
     pairs[0] += p.size - pairs.sum()
-    pairs = pairs.reshape(CODES, CODES)
-    is_pred = _regions_of_values(pairs.sum(axis=1), conventions[0])
-    is_ref = _regions_of_values(pairs.sum(axis=0), conventions[1])
+    return counts_of_pairs(pairs.reshape(CODES, CODES), *conventions)
+
+
+def counts_of_pairs(
+    pairs: NDArray[np.int64], pred_convention: Convention, ref_convention: Convention
+) -> dict[str, Counts]:
+    """The counts of WT, TC and ET from how often each pair of values occurs: (CODES, CODES), by the
+    prediction's value and the reference's."""
+    is_pred = _regions_of_values(pairs.sum(axis=1), pred_convention)
+    is_ref = _regions_of_values(pairs.sum(axis=0), ref_convention)
     found = {}
     for i, region in enumerate(REGIONS):
         a, b = is_pred[i], is_ref[i]

@@ -1,8 +1,8 @@
 """Random training patches, straight onto the device, and the overlap-tile grid.
 
 `PatchSampler` first *plans* a batch (which case, where, turned and flipped how; a few numbers),
-then *fills* it: one copy per patch from the volume into the batch. Only the filling touches
-voxels, so it is what another implementation would replace.
+then *fills* it, each voxel copied once from its volume into the batch. Only the filling touches
+voxels, so there are several ways to do it: see `_fill`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ._augment import augment_intensity, drop_sequences, generator
+from ._fill import WAYS, Stored, fill, pick_way, store
 from ._tiles import blend, cut, gaussian, starts, tiles
 from .errors import GliomakitError
 from .regions import SEQUENCES
@@ -124,6 +125,10 @@ class PatchSampler:
                 differ there).
     device:     where the batches go. On a CUDA device the volumes are kept there, if half of its
                 free memory holds them.
+    stored:     what the volumes are kept as: "float32", "float16" or "int16" (`_fill.store` says
+                how exact these are). None is float32, or int16 where float32 would not fit; on a
+                processor the cases' own arrays.
+    way:        how patches are cut, "plain", "views" or "triton"; None is the fastest there.
 
     A batch is a function of (seed, step) alone.
 
@@ -146,6 +151,8 @@ class PatchSampler:
         seed: int = 0,
         device: str | torch.device = "cpu",
         balance: bool = False,
+        stored: str | None = None,
+        way: str | None = None,
     ):
         self.cases = list(cases) if isinstance(cases, Sequence) else [cases]
         self.size = (size,) * 3 if isinstance(size, int) else tuple(int(s) for s in size)
@@ -162,8 +169,14 @@ class PatchSampler:
         self._shapes = np.array([case.image.shape[1:] for case in self.cases])
         self._present = np.array([[s in c.present for s in SEQUENCES] for c in self.cases])
         self._voxels: dict[int, _Foreground] = {}
-        self._kept: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
-        self._keep = self.device.type == "cuda" and _fits(self.cases, self.device)
+        self._volumes: dict[int, Stored] = {}
+        self.stored = stored or _kept_as(self.cases, self.device)
+        self._home = self.device if self.stored else torch.device("cpu")
+        if way not in (None, *WAYS):
+            raise GliomakitError(
+                f"there is no way {way!r} to cut patches", todo=f"known are {', '.join(WAYS)}"
+            )
+        self.way = way or pick_way(self._home)
 
     def plan(self, n: int, step: int = 0) -> Plan:
         """Draw n patches: where each is cut, how it is turned and flipped."""
@@ -177,12 +190,14 @@ class PatchSampler:
         room = shape - size
         origin = np.floor(rng.random((n, 3)) * (np.maximum(room, 0) + 1)).astype(np.int64)
         around = wanted.copy()
-        for i in np.flatnonzero(wanted):
+        half = size // 2
+        for i in np.flatnonzero(wanted).tolist():
             found = self._tumour(int(case[i])).draw(tissue[i], voxel[i], self.balance)
             if found is None:
                 around[i] = False
             else:
-                origin[i] = np.unravel_index(found, shape[i]) - size // 2
+                _, ny, nz = shape[i]
+                origin[i] = (found // (ny * nz), found // nz % ny, found % nz) - half
         origin = np.clip(origin, 0, np.maximum(room, 0))
         # A volume smaller than the patch lies in its middle.
         origin = np.where(room < 0, -(-room // 2), origin)
@@ -200,13 +215,13 @@ class PatchSampler:
         gone). Without it the batch owns its memory.
         """
         plan = self.plan(n, step)
-        where = self.device if self._keep else torch.device("cpu")
-        if out is not None and out.image.device == where and len(out) == n:
+        where = self._home
+        if out is not None and out.image.device.type == where.type and len(out) == n:
             image, code = out.image, out.code
         else:
             image = torch.empty((n, 4, *self.size), device=where)
             code = torch.empty((n, *self.size), dtype=torch.uint8, device=where)
-        self._fill(image, code, plan)
+        fill(image, code, {i: self._volume(i) for i in set(plan.case.tolist())}, plan, self.way)
         present = torch.from_numpy(self._present[plan.case])
         return Batch(*(t.to(self.device) for t in (image, code, present)), plan)
 
@@ -215,32 +230,14 @@ class PatchSampler:
         for i in range(n):
             yield self.batch(1, step + i)[0]
 
-    def _fill(self, image: torch.Tensor, code: torch.Tensor, plan: Plan) -> None:
-        """Cut, turn and flip every patch of the plan into the batch's memory."""
-        # NumPy writes a turned and flipped view in one go; torch would copy twice.
-        on_cpu = not self._keep
-        images, codes = (image.numpy(), code.numpy()) if on_cpu else (image, code)
-        for i, index in enumerate(plan.case):
-            volume, label = self._volumes(int(index))
-            swap, axes = _as_views(int(plan.turns[i]), plan.flip[i])
-            images[i] = _turned(_window(volume, plan.origin[i], self.size), swap, axes)
-            if label is None:
-                codes[i] = 0
-            else:
-                codes[i] = _turned(_window(label, plan.origin[i], self.size), swap, axes)
-
-    def _volumes(self, index: int):
-        """Image and label of a case: arrays as they are, or tensors kept on the device."""
-        case = self.cases[index]
-        if not self._keep:
-            return case.image, case.regions
-        if index not in self._kept:
-            label = None if case.regions is None else torch.tensor(np.asarray(case.regions))
-            self._kept[index] = (
-                torch.tensor(np.asarray(case.image)).to(self.device),
-                None if label is None else label.to(self.device),
-            )
-        return self._kept[index]
+    def _volume(self, index: int) -> Stored:
+        """A case as patches are cut from it: its own arrays, or kept on the device."""
+        if index not in self._volumes:
+            case = self.cases[index]
+            own = Stored(case.image, case.regions)
+            kept = self.stored and store(case.image, case.regions, self.stored, self.device)
+            self._volumes[index] = kept or own
+        return self._volumes[index]
 
     def _tumour(self, index: int) -> _Foreground:
         if index not in self._voxels:
@@ -270,51 +267,11 @@ class _Foreground:
         return int(self.voxels[self.starts[k] + int(voxel * self.counts[k])])
 
 
-def _as_views(turns: int, flip: np.ndarray) -> tuple[bool, tuple[int, ...]]:
-    """Turns and flips as one exchange of x and y and a set of reversed axes."""
-    reverse = flip.copy()
-    # A quarter turn is an exchange of axes and then one reversed axis; a half turn reverses two.
-    reverse[0] ^= turns in (1, 2)
-    reverse[1] ^= turns in (2, 3)
-    return turns % 2 == 1, tuple(int(a) for a in np.flatnonzero(reverse) - 3)
-
-
-def _turned(view, swap: bool, axes: tuple[int, ...]):
-    view = view.swapaxes(-3, -2) if swap else view
-    return np.flip(view, axes) if isinstance(view, np.ndarray) else torch.flip(view, axes)
-
-
-def _window(volume, origin: np.ndarray, size: tuple[int, ...]):
-    """The window of a volume (…, x, y, z) at `origin`: a view, or a zero-padded copy where it
-    sticks out."""
-    lengths = volume.shape[-3:]
-    inside = tuple(
-        slice(max(o, 0), min(o + s, n)) for o, s, n in zip(origin, size, lengths, strict=True)
-    )
-    view = volume[(..., *inside)]
-    if tuple(view.shape[-3:]) == size:
-        return view
-    shape = (*volume.shape[:-3], *size)
-    if isinstance(volume, np.ndarray):
-        padded = np.zeros(shape, volume.dtype)
-    else:
-        padded = volume.new_zeros(shape)
-    start = tuple(slice(s.start - o, s.stop - o) for s, o in zip(inside, origin, strict=True))
-    padded[(..., *start)] = view
-    return padded
-
-
-def _cut_reference(
-    volume: np.ndarray, origin: Sequence[int], size: Sequence[int], turns: int, flip: Sequence[bool]
-) -> np.ndarray:
-    """What a patch is, said plainly: cut with zeros around, turn in the x–y plane, flip."""
-    lead = volume.ndim - 3
-    padded = np.pad(volume, [(0, 0)] * lead + [(s, s) for s in size])
-    at = tuple(slice(o + s, o + 2 * s) for o, s in zip(origin, size, strict=True))
-    patch = np.rot90(padded[(..., *at)], turns, axes=(lead, lead + 1))
-    return np.flip(patch, [lead + a for a in range(3) if flip[a]])
-
-
-def _fits(cases: Sequence[Volume], device: torch.device) -> bool:
-    needed = sum(case.image.size * 4 + case.image[0].size for case in cases)
-    return needed < torch.cuda.mem_get_info(device)[0] / 2
+def _kept_as(cases: Sequence[Volume], device: torch.device) -> str | None:
+    """As what the volumes are kept on a GPU, in half of its free memory; None: not there."""
+    if device.type != "cuda":
+        return None
+    room = torch.cuda.mem_get_info(device)[0] / 2
+    voxels, labels = sum(c.image.size for c in cases), sum(c.image[0].size for c in cases)
+    kinds = {"float32": 4 * voxels + labels, "int16": 2 * voxels + labels}
+    return next((kind for kind, needed in kinds.items() if needed < room), None)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from . import __version__, _checkpoint
 from ._learner import Learner, check_cases
+from ._processes import first_alone, join, rank, wait, world
 from ._recipe import Fit
 from ._record import Callback, CtrlC, History, Row, Tell, read_history
 from .device import pick_device
@@ -87,6 +88,10 @@ def fit(
               "checkpoint" (step, path), "end" (step, model, history, skipped). If it raises, that
               is said once and training goes on.
 
+    Started by torchrun, several processes train one network, each with `settings.batch` patches a
+    step: the weights are those of one process with a batch as many times larger (but for batch norm
+    on processors, whose statistics are each process's own). The first one writes and validates.
+
     A step whose gradient is not finite changes nothing and is counted; `PATIENCE` of them in a row
     end the run with an error, and the last checkpoint stays. Ctrl-C lets the step end, writes a
     checkpoint and raises `KeyboardInterrupt`; a second Ctrl-C stops at once.
@@ -96,14 +101,19 @@ def fit(
     """
     settings = Fit() if settings is None else settings
     check_cases(training, validation, settings)
-    device = pick_device(device)
-    folder = None if out is None else _checkpoint.folder(Path(out), resume)
+    device = join(pick_device(device))
+    with first_alone():
+        first = rank() == 0 and out is not None
+        folder = _checkpoint.folder(Path(out), resume) if first else out and Path(out)
     with torch.random.fork_rng([device] if device.type == "cuda" else []), CtrlC() as ctrl_c:
         torch.manual_seed(settings.seed)
         learner = Learner(training, settings, device)
         run = _Run(learner, training, validation, folder, Tell(callback), ctrl_c)
         if folder is not None and (folder / _checkpoint.NAME).exists():
             run.load()
+        if rank() > 0:  # the first process writes, validates and tells, for all
+            run.folder, run.validation, run.tell, progress = None, (), Tell(None), False
+        wait()
         return run.go(progress)
 
 
@@ -158,7 +168,7 @@ class _Run:
             if self._validation_due() and not self._validated():
                 self._validate()
             while self.step < self.end:
-                loss, norm = self.learner.step(self.step)
+                loss, norm = self._learn()
                 self.step += 1
                 self.waiting.append((self.step, loss, norm))
                 if len(self.waiting) > self.late:
@@ -177,6 +187,20 @@ class _Run:
             "end", step=self.step, model=fitted.model, history=self.history, skipped=self.skipped
         )
         return fitted
+
+    def _learn(self) -> tuple[torch.Tensor, torch.Tensor]:
+        try:
+            return self.learner.step(self.step)
+        except RuntimeError as error:
+            # torch's errors of a lost connection have no class of their own.
+            lost = any(word in str(error) for word in ("Connection", "NCCL", "gloo", "peer"))
+            if world() == 1 or not lost:
+                raise
+            raise GliomakitError(
+                f"another process of this run was lost at step {self.step + 1}",
+                where=self.folder,
+                todo="the last checkpoint was kept: go on with --resume",
+            ) from error
 
     def _note(self) -> None:
         """Take the oldest step whose result is waiting into the history."""
@@ -253,6 +277,7 @@ class _Run:
             "precision": self.learner.precision,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
+            **({"processes": world()} if world() > 1 else {}),
         }
 
     def _seconds(self) -> float:

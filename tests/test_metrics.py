@@ -198,8 +198,18 @@ def test_bad_masks(measure):
 # --- distances -------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["edt", "scipy"])
+def transform(request, monkeypatch):
+    """With the package `edt`, and as if it were not installed."""
+    if request.param == "scipy":
+        monkeypatch.setattr(_surface, "_edt", lambda: None)
+    else:
+        _surface._edt.cache_clear()
+        assert _surface._edt() is not None, "the tests need edt: it is in the extra `test`"
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_hd95_is_monai_s(spacing):
+def test_hd95_is_monai_s(spacing, transform):
     for pred, ref in pairs():
         if not (pred.any() and ref.any()):
             continue
@@ -209,7 +219,7 @@ def test_hd95_is_monai_s(spacing):
         assert hd95(pred, ref, spacing) == pytest.approx(expected.item(), abs=1e-4)
 
 
-def test_hd95_in_two_dimensions_and_the_maximum():
+def test_hd95_in_two_dimensions_and_the_maximum(transform):
     pred, ref = blobs(1)[..., 4], blobs(2)[..., 4]
     for percentile in (95, 100):
         expected = compute_hausdorff_distance(
@@ -232,6 +242,7 @@ def test_hd95_of_an_empty_side():
 
 def test_both_searches_find_the_same(monkeypatch):
     masks = [(p, r) for p, r in pairs() if p.any() and r.any()]
+    monkeypatch.setattr(_surface, "_edt", lambda: None)
     found = {}
     for share in (0.0, 2.0):  # always the distance transform, always the tree
         monkeypatch.setattr(_surface, "CROWDED", share)

@@ -15,7 +15,6 @@ from gliomakit.errors import GliomakitError
 from gliomakit.patches import (
     PatchSampler,
     Plan,
-    _cut_reference,
     augment_intensity,
     blend,
     cut,
@@ -44,6 +43,15 @@ def volume(shape, seed=0, tumour=None, present=SEQUENCES):
     for voxel, value in (tumour or {}).items():
         code[voxel] = value
     return Prepared(image, code, present)
+
+
+def _cut_reference(volume, origin, size, turns, flip):
+    """What a patch is, said plainly: cut with zeros around, turn in the x–y plane, flip."""
+    lead = volume.ndim - 3
+    padded = np.pad(volume, [(0, 0)] * lead + [(s, s) for s in size])
+    at = tuple(slice(o + s, o + 2 * s) for o, s in zip(origin, size, strict=True))
+    patch = np.rot90(padded[(..., *at)], turns, axes=(lead, lead + 1))
+    return np.flip(patch, [lead + a for a in range(3) if flip[a]])
 
 
 def interval(k, n):
@@ -198,16 +206,18 @@ def test_present_follows_the_case():
 
 
 def test_tensors_that_stay_on_the_device_are_cut_alike():
-    # What a CUDA device does, on the CPU: volumes kept as tensors, cut and turned by torch.
+    # What a CUDA device does, on the CPU: volumes kept as tensors, cut and turned plainly.
     cases = [volume((20, 9, 12), seed=i, tumour={(3, 3, 3): 1}) for i in range(2)]
     cases.append(volume((20, 9, 12)))
     cases[-1].regions = None
     sampler = PatchSampler(cases, 10, seed=2)
     expected = sampler.batch(24, 3)
-    sampler._keep = True
-    there = sampler.batch(24, 3)
-    assert torch.equal(there.image, expected.image) and torch.equal(there.code, expected.code)
-    assert len(sampler._kept) == 3
+    for way in ("plain", "views"):
+        sampler = PatchSampler(cases, 10, seed=2, stored="float32", way=way)
+        there = sampler.batch(24, 3)
+        assert torch.equal(there.image, expected.image) and torch.equal(there.code, expected.code)
+        assert all(isinstance(v.image, torch.Tensor) for v in sampler._volumes.values())
+        assert len(sampler._volumes) == 3
 
 
 def test_take_gives_single_patches():

@@ -25,10 +25,12 @@ FLOORS = [
     "cases unet losses metrics device"
     " _case _conventions _grid _layouts _nifti _voxels"  # of cases
     " _layers _light"  # of unet
+    " _fused_dice _processes"  # of losses
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
     " _brain _cache _frame _workers"  # of preprocess
-    " _augment _tiles"  # of patches
+    " _augment _fill _kernels _scanner _tiles"  # of patches
+    " tensor_metrics"
     " checks _look _contrast _sides _tissues",
     "inference cost",
     "training weights _checkpoint _learner _recipe _record",

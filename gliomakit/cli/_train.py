@@ -113,9 +113,12 @@ def train(
 
     Writes DIR/model.safetensors, for `segment --weights`. Validation patients are chosen at random
     by seed and kept apart by patient, never by scan. A run that was stopped goes on with --resume.
-    What happens is logged in DIR, for `gliomakit dashboard DIR`.
+    What happens is logged in DIR, for `gliomakit dashboard DIR`. On several GPUs:
+    torchrun --nproc-per-node 2 -m gliomakit train …, with --batch patches on each.
     """
+    from .._processes import first_alone, join, rank
     from ..cases import find_cases
+    from ..device import pick_device
     from ..preprocess import prepare_all
     from ..tracking import start_run
     from ..tracking.callbacks import FitLog
@@ -139,9 +142,13 @@ def train(
         names = random_split(list(found), validation, given.get("seed", base.seed))
     chosen = [_chosen(found, part, data) for part in names]
     settings = _settings(base, given, f"{len(chosen[0])} cases of {data.resolve().name}")
-    prepared = prepare_all(chosen[0] + chosen[1], cache, mm, settings.clip, workers)
+    join(pick_device(device))
+    with first_alone():
+        prepared = prepare_all(chosen[0] + chosen[1], cache, mm, settings.clip, workers)
     head, tail = prepared[: len(chosen[0])], prepared[len(chosen[0]) :]
-    remark(f"{len(head)} cases for training, {len(tail)} for validation, {settings.steps} steps")
+    if rank() == 0:
+        counted = f"{len(head)} cases for training, {len(tail)} for validation"
+        remark(f"{counted}, {settings.steps} steps")
     tags = ["train", "resumed"] if earlier is not None else ["train"]
     with ExitStack() as stack:
         # Started when training starts: a call that is refused leaves no run behind.
@@ -149,6 +156,8 @@ def train(
         log = FitLog(lambda: stack.enter_context(run()), head, tail)
         shown = sys.stderr.isatty()
         fitted = fit(head, tail, settings, out, device, resume, progress=shown, callback=log)
+    if rank() > 0:  # the first process speaks for all
+        return
     for region, dice in fitted.dice.items():
         say(f"{region.upper() if region != 'mean' else region}: Dice {dice:.3f}")
     if fitted.skipped:

@@ -45,6 +45,7 @@
 import time
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -390,11 +391,10 @@ ratio = milliseconds["naive loop"] / milliseconds["sampler, same memory"]
 print(f"The naive loop takes {ratio:.1f} times as long as the sampler in memory that it has.")
 
 # %% [markdown]
-# Look at the second row first. On a quiet machine the clever sampler is hardly faster than the
-# loop. Nothing is calculated here. Voxels are read at one place and written at another, and both do
-# that. What makes the difference is the third row: `out=` hands the sampler the memory of an
-# earlier batch. New memory is not free. The system must find it and clear it, page by page, each
-# time.
+# Look at the second row first. The sampler is clever, and yet not much faster than the loop.
+# Nothing is calculated here. Voxels are read at one place and written at another, and both do that.
+# What makes the difference is the third row: `out=` hands the sampler the memory of an earlier
+# batch. New memory is not free. The system must find it and clear it, page by page, each time.
 #
 # The fourth row is the bound. No sampler can be faster than writing the batch once, and a patch is
 # slower to read than a batch: its voxels lie in short pieces of 64, far from one another. The naive
@@ -405,6 +405,62 @@ print(f"The naive loop takes {ratio:.1f} times as long as the sampler in memory 
 #
 # The timings are your machine's and change from run to run. And `out=` has a price: the earlier
 # batch is gone. Use it before you ask for the next.
+#
+# ## One launch for the whole batch
+#
+# A GPU copies faster, but each command to it costs microseconds, and cutting, turning and flipping
+# 16 patches one by one takes a hundred commands. So there the sampler sends one: a *kernel*, a
+# small program that thousands of threads run at once, each for other voxels. It is written in
+# Triton, which looks like Python.
+
+
+# %%
+kernel = Path(patches.__file__).with_name("_kernels.py").read_text(encoding="utf-8")
+body = kernel[kernel.index("    # Which patch") : kernel.index("_TYPES")]
+print(body.rstrip())
+
+# %% [markdown]
+# - **Which patch.** A program asks for its two numbers. They say which patch it works on and which
+#   1024 of its voxels. Division gives x, y and z. `written` is false past the patch's end.
+# - **The row.** All that a patch is stands in one row of a table: where the volume lies in memory,
+#   how far apart its voxels are, its shape, the patch's corner, how it is turned.
+# - **Flipped and turned.** Nothing is moved. A flipped voxel is read from the other end; a quarter
+#   turn exchanges x and y and flips one of them.
+# - **The border.** Where `inside` is false, `tl.load` reads nothing and gives 0: no padding.
+# - **Read and write.** Each voxel is read once and written once, in four sequences and the label. A
+#   volume may be kept as whole numbers of 16 bits; then it is multiplied by its scale on the way.
+#
+# You need no GPU to trust these lines. Here they are in NumPy.
+
+
+# %%
+def gathered(volume, origin, turns, flip, size=64):
+    """A patch as the kernel reads it: where does each of its voxels come from?"""
+    x, y, z = np.unravel_index(np.arange(size**3), (size,) * 3)
+    # A turn is an exchange and a flip: by 90° of x, by 270° of y, by 180° of both.
+    back = flip ^ np.array([turns in (1, 2), turns in (2, 3), False])
+    a, b, c = (np.where(f, size - 1 - v, v) for f, v in zip(back, (x, y, z)))
+    i, j = (b, a) if turns % 2 else (a, b)
+    i, j, k = i + origin[0], j + origin[1], c + origin[2]
+    shape = volume.shape
+    inside = (i >= 0) & (i < shape[0]) & (j >= 0) & (j < shape[1]) & (k >= 0) & (k < shape[2])
+    patch = np.zeros(size**3, volume.dtype)
+    patch[inside] = volume[i[inside], j[inside], k[inside]]
+    return patch.reshape((size,) * 3)
+
+
+same = [
+    np.array_equal(
+        gathered(case.regions, plan.origin[n], plan.turns[n], plan.flip[n]), label[n].numpy()
+    )
+    for n in range(len(plan.case))
+]
+print(f"{sum(same)} of {len(same)} patches are equal, voxel by voxel")
+
+# %% [markdown]
+# When does the kernel *not* pay? Without a GPU: a processor that copies whole rows is faster. With
+# small patches: then the plan, made on the processor, takes longer than the copy. And whenever the
+# network is slower than the patches, nearly always: measure first whether it waits at all.
 #
 # ## Whole again
 #

@@ -1,0 +1,283 @@
+"""The voxels of a batch: cut out of volumes, turned and flipped, in one of three ways.
+
+    "plain"   torch, one step after the other, easy to read: what the other two are tested against
+    "views"   for processors: a turned and flipped view is copied once, patches side by side in
+              threads; nothing is cut out or padded in between
+    "triton"  for GPUs: one launch for the whole batch (`_kernels`)
+
+All three write the same bits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import GliomakitError
+
+STORED = {"float32": torch.float32, "float16": torch.float16, "int16": torch.int16}
+"""What a volume's numbers can be kept as."""
+
+INT16 = 32767
+"""The largest number that int16 is given."""
+
+
+Volumes = Mapping[int, "Stored"] | Sequence["Stored"]
+
+
+class Turns(Protocol):
+    """What is asked of a `patches.Plan`."""
+
+    case: np.ndarray
+    origin: np.ndarray
+    turns: np.ndarray
+    flip: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A volume from which patches are cut, all on one device.
+
+    image: (c, x, y, z) float32, float16 or int16, of any strides; label: (x, y, z) uint8, or None;
+    scale: (c,) float32, what int16 is multiplied by; None for the others. "views" takes NumPy's
+    arrays too, also memory-mapped ones.
+    """
+
+    image: Tensor | np.ndarray
+    label: Tensor | np.ndarray | None
+    scale: Tensor | None = None
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Image and label as NumPy sees them."""
+        both = self.image, self.label
+        return tuple(a.numpy() if isinstance(a, Tensor) else a for a in both)
+
+    @cached_property
+    def row(self) -> np.ndarray:
+        """What the kernel's table says of it: two addresses, four and three strides, the shape."""
+        x, y = self.image, self.label
+        of_label = (0, 0, 0, 0) if y is None else (y.data_ptr(), *y.stride())
+        return np.array([x.data_ptr(), of_label[0], *x.stride(), *of_label[1:], *x.shape[1:]])
+
+    @cached_property
+    def factors(self) -> np.ndarray | None:
+        """The scale, on the processor."""
+        return None if self.scale is None else self.scale.cpu().numpy()
+
+
+def store(
+    image: np.ndarray | Tensor,
+    label: np.ndarray | Tensor | None,
+    kind: str = "float32",
+    device: str | torch.device = "cpu",
+) -> Stored:
+    """Put a prepared case on a device, in half the memory if `kind` is "float16" or "int16".
+
+    float16 has a relative error of up to 2⁻¹¹; what is smaller than 2⁻²⁵ becomes 0, what is beyond
+    65,504 infinite. int16 has one scale a sequence, its largest magnitude / 32,767, and an error of
+    up to half of it; what would be rounded to 0 becomes ±1, because exact zeros mean "no brain".
+    Of a z-scored sequence within ±6 that is an error of .0001, float16's is .002.
+
+    >>> kept = store(np.array([-3.0, 0, 1e-9, 6]).reshape(1, 4, 1, 1), None, "int16")
+    >>> kept.image.flatten().tolist()
+    [-16384, 0, 1, 32767]
+    """
+    if kind not in STORED:
+        raise GliomakitError(
+            f"volumes are not kept as {kind!r}", todo=f"known are {', '.join(STORED)}"
+        )
+    x = torch.as_tensor(_owned(image), device=device)
+    y = None if label is None else torch.as_tensor(_owned(label), device=device)
+    if kind != "int16":
+        return Stored(x.to(STORED[kind]), y)
+    scale = x.abs().amax((1, 2, 3)).float().clamp(min=torch.finfo(torch.float32).tiny) / INT16
+    numbers = (x / scale[:, None, None, None]).round().clamp(-INT16, INT16)
+    numbers = torch.where((numbers == 0) & (x != 0), x.sign(), numbers)
+    return Stored(numbers.to(torch.int16), y, scale)
+
+
+def fill(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns, way: str) -> None:
+    """Write a planned batch.
+
+    image: (n, c, x, y, z) float32 of any strides; code: (n, x, y, z) uint8, contiguous; volumes:
+    by the plan's case, all of one type; way: see the module. Outside a volume is 0, and so is the
+    code of a volume without label.
+    """
+    WAYS[way](image, code, volumes, plan)
+
+
+def pick_way(device: torch.device) -> str:
+    """The fastest way that works there; a warning says once why a GPU does without Triton."""
+    if device.type == "cpu":
+        return "views"
+    fault = _triton_fault(device.type)
+    if fault is None:
+        return "triton"
+    warnings.warn(f"patches are cut without Triton, slower: {fault}", stacklevel=3)
+    return "plain"
+
+
+@cache
+def _triton_fault(kind: str) -> str | None:
+    """Why the kernel cannot be used; None if it can."""
+    if kind != "cuda":
+        return f"it has no kernels for {kind}"
+    try:
+        tried = torch.zeros(1, 1, 2, 2, 2, device=kind), torch.zeros(1, 2, 2, 2, device=kind).byte()
+        volume = Stored(torch.ones(1, 2, 2, 2, device=kind), None)
+        _triton(*tried, [volume], _Identity)
+        return None if tried[0].sum() == 8 else "its first kernel gave wrong numbers"
+    except ImportError:
+        return "it is not installed (pip install triton)"
+    except Exception as error:  # no compiler, an old GPU, another version: many names, one outcome
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+class _Identity:
+    """The plan of one patch that is the whole volume."""
+
+    case, turns = np.zeros(1, int), np.zeros(1, int)
+    origin, flip = np.zeros((1, 3), int), np.zeros((1, 3), bool)
+
+
+def _plain(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
+    size = image.shape[2:]
+    for i, index in enumerate(plan.case):
+        volume = volumes[index]
+        patch = _patch(volume.image, plan.origin[i], size, plan.turns[i], plan.flip[i]).float()
+        if volume.scale is not None:
+            patch = patch * volume.scale[:, None, None, None]
+        image[i] = patch
+        code[i] = 0
+        if volume.label is not None:
+            code[i] = _patch(volume.label, plan.origin[i], size, plan.turns[i], plan.flip[i])
+
+
+def _patch(
+    volume: Tensor, origin: Sequence[int], size: Sequence[int], turns: int, flip: Sequence[bool]
+) -> Tensor:
+    """What a patch is: cut, with zeros around; turned in the x–y plane; flipped."""
+    ends = [(int(o), int(o) + s, n) for o, s, n in zip(origin, size, volume.shape[-3:])]
+    inside = volume[(..., *(slice(max(a, 0), max(min(b, n), 0)) for a, b, n in ends))]
+    # The last axis comes first in PyTorch's list.
+    border = [min(m, b - a) for a, b, n in reversed(ends) for m in (max(-a, 0), max(b - n, 0))]
+    patch = F.pad(inside, border) if any(border) else inside
+    patch = torch.rot90(patch, int(turns), (-3, -2))
+    return patch.flip([axis - 3 for axis in range(3) if flip[axis]])
+
+
+def _views(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
+    images, codes, size = image.numpy(), code.numpy(), tuple(image.shape[2:])
+
+    def one(i: int) -> None:
+        (volume, label), scale = (of := volumes[plan.case[i]]).arrays, of.factors
+        turned = plan.origin[i], size, *as_views(int(plan.turns[i]), plan.flip[i])
+        _copy(images[i], volume, *turned)
+        if scale is not None:
+            images[i] *= scale[:, None, None, None]
+        if label is None:
+            codes[i] = 0
+        else:
+            _copy(codes[i], label, *turned)
+
+    _each(one, len(plan.case))
+
+
+def _triton(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
+    from . import _kernels
+
+    _kernels.fill(image, code, *described(volumes, plan, image.device))
+
+
+def described(
+    volumes: Volumes, plan: Turns, device: torch.device
+) -> tuple[Tensor, Tensor | None, torch.dtype]:
+    """What the kernel is told of a batch: its table, scales, and the type of the volumes."""
+    chosen = [volumes[index] for index in plan.case]
+    swap, reverse = _exchange(plan.turns, plan.flip)
+    table = np.column_stack([[v.row for v in chosen], plan.origin, swap, reverse])
+    scaled = chosen[0].scale is not None
+    scales = np.array([v.factors for v in chosen]) if scaled else None
+    there = [None if a is None else torch.from_numpy(a).to(device) for a in (table, scales)]
+    return *there, chosen[0].image.dtype
+
+
+WAYS: dict[str, Callable[[Tensor, Tensor, Volumes, Turns], None]] = {
+    "plain": _plain,
+    "views": _views,
+    "triton": _triton,
+}
+
+
+def as_views(turns: int, flip: np.ndarray) -> tuple[bool, tuple[int, ...]]:
+    """Turns and flips as one exchange of x and y and a step of 1 or -1 along each axis."""
+    swap, reverse = _exchange(turns, np.asarray(flip))
+    return bool(swap), tuple(-1 if back else 1 for back in reverse)
+
+
+def _exchange(turns: np.ndarray | int, flip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each patch: whether x and y are exchanged, and (…, 3) which axes are reversed then."""
+    turns, reverse = np.asarray(turns), flip.copy()
+    # A quarter turn is an exchange of axes and then one reversed axis; a half turn reverses two.
+    reverse[..., 0] ^= (turns == 1) | (turns == 2)
+    reverse[..., 1] ^= (turns == 2) | (turns == 3)
+    return turns % 2 == 1, reverse
+
+
+def _copy(
+    out: np.ndarray,
+    volume: np.ndarray,
+    origin: np.ndarray,
+    size: tuple[int, ...],
+    swap: bool,
+    steps: tuple[int, ...],
+) -> None:
+    """Copy the window at `origin` into `out` (…, x, y, z), turned and flipped."""
+    # The same memory, seen the way the volume lies: what is written there comes out turned.
+    seen = out[(..., *(slice(None, None, step) for step in steps))]
+    seen = seen.swapaxes(-3, -2) if swap else seen
+    ends = [(int(o), int(o) + s, n) for o, s, n in zip(origin, size, volume.shape[-3:])]
+    inside = (..., *(slice(max(a, 0), max(min(b, n), 0)) for a, b, n in ends))
+    if all(a >= 0 and b <= n for a, b, n in ends):
+        if steps[2] > 0:
+            seen[...] = volume[inside]
+        else:
+            # Rows read backwards come slowly from memory and fast from the cache: 64³ of float32,
+            # a sequence, fit in there.
+            for to, source in zip(seen, volume[inside]):
+                to[...] = np.ascontiguousarray(source)
+        return
+    seen[...] = 0
+    there = (..., *(slice(max(-a, 0), max(min(b, n) - a, 0)) for a, b, n in ends))
+    seen[there] = volume[inside]
+
+
+def _each(function: Callable[[int], None], n: int) -> None:
+    """Call it for 0 to n - 1, in as many threads as PyTorch uses; NumPy's copies run at once."""
+    threads = min(torch.get_num_threads(), n)
+    if threads < 2:
+        for i in range(n):
+            function(i)
+    else:
+        list(_pool(threads).map(function, range(n)))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "patches")
+
+
+def _owned(array: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    """An array that torch takes without a warning: a read-only memory map is read."""
+    readable = isinstance(array, Tensor) or array.flags.writeable
+    return array if readable else np.array(array)
