@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from ._conventions import decide_convention, label_hint
 from ._grid import Grid, resample, times
 from ._nifti import Nifti, open_nifti
 from ._voxels import check_image, check_volume, copy, read_mask, whole_numbers
+from ._workers import in_threads
 from .errors import GliomakitError
 from .regions import SEQUENCES, distinct, to_regions
 
@@ -100,18 +102,22 @@ class CaseFiles:
         for name, nifti in files.items():
             onto.check(nifti.grid, name, nifti.path)
         image = np.zeros((len(SEQUENCES), *onto.grid.ras.shape), np.float32)
-        present = []
-        for name, stored, nifti in self._volumes(files):
+
+        def fill(one: tuple[str, Callable[[], np.ndarray], Nifti]) -> str | None:
+            """Bring one sequence to its place in the image; its name, if it holds anything."""
+            name, stored, nifti = one
             place = image[SEQUENCES.index(name)]
             moves = onto.grid.difference(nifti.grid)
             volume = np.empty(nifti.grid.ras.shape, np.float32) if moves else place
-            copy(volume, nifti.grid.to_ras(stored))
+            copy(volume, nifti.grid.to_ras(stored()))
             check_image(volume, name, nifti.path, may_be_empty=self.channels is not None)
             if not volume.any():
-                continue
+                return None
             if moves:
                 place[...] = onto.bring(volume, nifti.grid, nifti.path)
-            present.append(name)
+            return name
+
+        present = [name for name in in_threads(fill, self._volumes(files)) if name]
         if not present:
             raise GliomakitError("all voxels are 0", where=next(iter(self.images.values())))
         case = Case(self.name, image, tuple(present), onto.grid.ras.affine, onto.grid)
@@ -147,16 +153,19 @@ class CaseFiles:
                 )
         return {name: opened[path] for name, path in self.images.items()}
 
-    def _volumes(self, files: dict[str, Nifti]) -> Iterator[tuple[str, np.ndarray, Nifti]]:
-        """Name, voxels (file order) and file of each sequence; a 4-D file is read once."""
+    def _volumes(
+        self, files: dict[str, Nifti]
+    ) -> Iterator[tuple[str, Callable[[], np.ndarray], Nifti]]:
+        """Name, what gives the voxels (file order), and file of each sequence; a 4-D file is read
+        at once."""
         if self.channels is None:
             for name, nifti in files.items():
-                yield name, nifti.voxels().reshape(nifti.grid.shape, order="F"), nifti
+                yield name, partial(_voxels, nifti), nifti
             return
         nifti = next(iter(files.values()))
         array = nifti.voxels().reshape(*nifti.grid.shape, self.volumes, order="F")
         for name in files:
-            yield name, array[..., self.channels[name]], nifti
+            yield name, partial(array.__getitem__, (..., self.channels[name])), nifti
 
     def _onto(self, files: dict[str, Nifti], resample_to: str | Path | None) -> _Onto:
         """The grid to read onto: the first sequence's, or the one that was asked for."""
@@ -168,6 +177,10 @@ class CaseFiles:
             )
         nifti = files[name] if name in files else open_nifti(name)
         return _Onto(nifti.grid, name, nifti.path.name, resample_to is not None)
+
+
+def _voxels(nifti: Nifti) -> np.ndarray:
+    return nifti.voxels().reshape(nifti.grid.shape, order="F")
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ._brain import bounds, brain_mask, cut_off
 from ._cache import digest, fetch, key_of, store
 from ._frame import Frame, Span, resample, restore
-from ._workers import cores, parallel
+from ._workers import cores, in_threads, parallel
 from .cases import Case, CaseFiles
 from .errors import GliomakitError
 from .paths import prepared_folder
@@ -111,9 +111,9 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
     prepared_brain = filled >= _HALF if (filled >= _HALF).any() else filled > 0
 
     image = np.zeros((len(SEQUENCES), *frame.size), np.float32)
-    for channel, sequence in enumerate(SEQUENCES):
-        if sequence not in case.present:
-            continue
+
+    def fill(sequence: str) -> None:
+        channel = SEQUENCES.index(sequence)
         covered = inside & ~cut_off(case.image[channel], inside, frame.slices)
         values = case.image[channel][frame.slices]
         if not np.isfinite(values[covered]).all():
@@ -127,6 +127,7 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
         share = filled if (covered == inside).all() else _to_frame(covered, frame)
         image[channel] = _scale(values, covered, share, prepared_brain, clip, frame)
 
+    in_threads(fill, [sequence for sequence in SEQUENCES if sequence in case.present])
     return Prepared(
         name=case.name,
         image=image,
