@@ -8,6 +8,7 @@ slows both. What a GPU does is measured by `benchmarks.gpu`.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
@@ -16,10 +17,11 @@ from pathlib import Path
 
 import torch
 
-from . import inference, loading, losses, metrics, patches, plots, scaling, tracking, widgets
+from . import gpu, inference, loading, losses, metrics, patches, plots, scaling, tracking, widgets
 from .compare import HEAD, heading, markdown
 
 COMPARED = (metrics, patches, losses, inference)
+GPU = Path(__file__).with_name("gpu.json")
 LIMITS = "| work | measured | limit |\n|---|---|---|"
 GROWTH = "| work | against | measured | slope |\n|---|---|---|---|"
 FACTS = (
@@ -31,6 +33,22 @@ FACTS = (
     ("Tracking, against the limits of its issue:", LIMITS, lambda quick: tracking.facts()),
     ("Widgets, from a moved control to the packed picture:", LIMITS, lambda quick: widgets.facts()),
 )  # fmt: skip
+
+
+def on_a_gpu() -> list[str]:
+    """What `python -m benchmarks.gpu` measured last, on whatever GPU there was then."""
+    told = json.loads(GPU.read_text(encoding="utf-8"))
+    about = told["about"]
+    return [
+        "## On a GPU",
+        "",
+        f"{about['device']}, torch {about['torch']}, Python {about['python']}; command: "
+        "`python -m benchmarks.gpu`, kept in gpu.json. In brackets the smallest and the largest "
+        "value. TorchIO 2's pre-release: not measured.",
+        "",
+        gpu.TABLE,
+        *(str(gpu.Row(**row)) for row in told["rows"]),
+    ]
 
 
 def main() -> None:
@@ -63,7 +81,7 @@ def main() -> None:
     threads = torch.get_num_threads()
     where = f"{os.cpu_count()} cores ({platform.machine()}), {threads} threads, torch "
     where += torch.__version__
-    tell(["", f"{where}, {minutes:.1f} minutes; a GPU: see `python -m benchmarks.gpu`.", ""])
+    tell(["", f"{where}, {minutes:.1f} minutes.", "", *on_a_gpu(), ""])
     if not asked.only:
         Path(__file__).with_name("README.md").write_text("\n".join(lines), encoding="utf-8")
 
