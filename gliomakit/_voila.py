@@ -39,6 +39,10 @@ PAGE = {
     "file_allowlist": [],  # no file, not even pictures
 }
 
+PROTOCOL = "v1.kernel.websocket.jupyter.org"
+"""What browsers speak with kernels. Voilà reads the older way's binary messages as if they were of
+this one, finds lengths in them that are none, and fills the memory: that way is closed."""
+
 _WHO: ContextVar[str] = ContextVar("who")
 """Whose request is being answered."""
 
@@ -128,6 +132,7 @@ def _classes() -> tuple[type, type]:
     from tornado.web import HTTPError
     from voila.app import Voila
     from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+    from voila.tornado.handler import TornadoVoilaHandler
     from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
     class Kernels(AsyncMappingKernelManager):
@@ -148,23 +153,41 @@ def _classes() -> tuple[type, type]:
             self.owners[found] = _WHO.get()
             return found
 
+    class Plain:
+        """Errors as one line: Voilà lacks what Jupyter's page for them needs."""
+
+        def write_error(self, status_code, **_):
+            self.set_header("Content-Type", "text/plain")
+            self.finish(f"{status_code} {self._reason}\n")
+
+    class Front(Plain, TornadoVoilaHandler):
+        pass
+
     def own(handler: type) -> type:
-        class Own(handler):
+        class Own(Plain, handler):
             async def prepare(self):
                 await super().prepare()
                 name = self.path_kwargs.get("kernel_id") or (*self.path_args, "")[0]
+                spoken = self.request.headers.get("Sec-WebSocket-Protocol", "")
+                if handler is VoilaKernelWebsocketHandler and PROTOCOL not in spoken:
+                    raise HTTPError(400)
                 user = self.current_user
                 if user and self.kernel_manager.owners.get(name.strip("/")) != user.username:
                     raise HTTPError(404)  # as if there were none
 
         return Own
 
+    replaced = {
+        handler: own(handler)
+        for handler in (KernelHandler, VoilaKernelWebsocketHandler, VoilaShutdownKernelHandler)
+    }
+    replaced[TornadoVoilaHandler] = Front
+
     class Server(Voila):
         def init_handlers(self):
-            guarded = (KernelHandler, VoilaKernelWebsocketHandler, VoilaShutdownKernelHandler)
             return [
-                (one[0], own(one[1]) if one[1] in guarded else one[1], *one[2:])
-                for one in super().init_handlers()
+                (path, replaced.get(handler, handler), *rest)
+                for path, handler, *rest in super().init_handlers()
             ]
 
     return Server, Kernels

@@ -188,14 +188,15 @@ class Page(anywidget.AnyWidget):
         folder, name, known = self.line.folder, self.case.name, self.facts["convention"]
         beside = folder / LABEL.replace(".nii.gz", ".json")
 
+        told = json.loads(beside.read_text("utf-8")) | {"label": f"{name}_seg.nii.gz"}
+
         def page() -> bytes:
-            told = json.loads(beside.read_text("utf-8")) | {"warnings": self.facts["warnings"]}
             said = [str(f) for f in self.findings if f.level == "warning"]
             return report(self.case, self.regions, told, said).encode()
 
         return {
             "label": (f"{name}_seg.nii.gz", (folder / LABEL).read_bytes),
-            "facts": (f"{name}_seg.json", beside.read_bytes),
+            "facts": (f"{name}_seg.json", lambda: (json.dumps(told, indent=1) + "\n").encode()),
             "report": (f"{name}_report.html", page),
             "slicer": (f"{name}_seg.ctbl", lambda: slicer_table(known).encode()),
             "snap": (f"{name}_itksnap.txt", lambda: snap_table(known).encode()),
@@ -271,7 +272,9 @@ class Page(anywidget.AnyWidget):
         label = open_label(self.line.folder / LABEL, facts["convention"])
         self.regions = to_regions(label.array, label.convention)
         shown = CaseViewer([self.case], [self.regions])
-        shown.controls["reference"].layout.display = "none"  # nobody has one here
+        # There is one case, and nobody has a reference of it.
+        for control in (shown.names, *shown.buttons[:2], shown.controls["reference"]):
+            control.layout.display = "none"
         self.viewer.children = (shown.box,)
 
 

@@ -21,8 +21,7 @@ from .widgets import Browser, choice_of, slider_of, span, there
 if TYPE_CHECKING:  # a page that only looks needs no PyTorch
     from ..inference import Segmentation
 
-Found = "np.ndarray | Segmentation | None"
-"""Regions, bool (3, x, y, z), or what `segment` gives."""
+    Found = np.ndarray | Segmentation | None  # regions, bool (3, x, y, z), or what `segment` gives
 
 AXES = {"x": "left to right, x", "y": "back to front, y", "z": "down to up, z"}
 
