@@ -115,6 +115,7 @@ class Person:
         for name, content in files:
             self.say("begin", key=1, name=name, size=len(content))
             number = self.answer("go")[0]["id"]
+            self.state = self.state | {"case": None}  # what it was before is no answer
             for start in range(0, len(content), 4 << 20):
                 piece = content[start : start + (4 << 20)]
                 self.say("piece", [piece], id=number, offset=start, name=name)
