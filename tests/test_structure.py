@@ -27,7 +27,7 @@ FLOORS = [
     " _layers _light"  # of unet
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
-    " _brain _cache _frame _workers"  # of preprocess
+    " _brain _cache _frame _pieces _workers"  # of preprocess
     " _augment _tiles"  # of patches
     " checks _look _contrast _sides _tissues",
     "inference cost",
@@ -87,9 +87,13 @@ WINGS = {
     "_kaggle": "_room",
     "_room": "",
     "doctor": "project _torchvision",
-    "tracking": "plots",
+    "tracking": "plots _voila",
+    "export": "",
+    "lean": "",
+    "_voila": "",
+    "app": "_planes _voila cli course phantom",
     "course": "project slices phantom plots _picture _planes _pulling doctor",
-    "cli": "project slices phantom plots audit doctor course download tracking",
+    "cli": "project slices phantom plots audit doctor course download tracking app export",
     "__main__": "cli",
 }
 

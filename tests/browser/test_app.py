@@ -33,7 +33,7 @@ pytestmark = pytest.mark.browser
 SLOW = 1000 * PATIENCE
 REAL = Path(os.environ.get("GLIOMAKIT_REAL_DATA") or "missing") / "brats2021" / "BraTS2021_00006"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-IDLE = 6
+IDLE = 20
 
 
 @pytest.fixture(scope="module")
@@ -344,8 +344,7 @@ def test_nobody_enters_without_the_token_and_nothing_lies_open_with_it(app, peop
     # The protocol whose binary messages Voilà misreads is refused.
     with pytest.raises(Exception, match="400"):
         other.channel(other.kernel, protocols=())
-    one.web = other.web  # the fixture says goodbye
-    one.kernel = other.kernel
+    one.web, one.cookies, one.kernel = other.web, other.cookies, other.kernel  # for its goodbye
 
 
 def header_only(shape, dtype=np.int16):
