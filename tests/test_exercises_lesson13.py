@@ -59,7 +59,9 @@ def test_mistakes_get_their_hint(name, answer, hint):
 RIGHT = {
     "13.agree": [
         worked_export.agree,
-        lambda a, b, t: a.shape == b.shape and not np.isnan(a - b).any() and np.max(abs(a - b)) <= t,
+        lambda a, b, t: (
+            a.shape == b.shape and not np.isnan(a - b).any() and np.max(abs(a - b)) <= t
+        ),
     ],
     "13.people": [
         worked_export.people_at_once,

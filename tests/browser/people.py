@@ -51,9 +51,7 @@ class Person:
         self.socket = self.channel(self.kernel)
         control = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control"}
         self.tell("comm_open", control | {"data": {}})
-        self.tell(
-            "comm_msg", {"comm_id": control["comm_id"], "data": {"method": "request_states"}}
-        )
+        self.tell("comm_msg", {"comm_id": control["comm_id"], "data": {"method": "request_states"}})
         while True:
             data = self.hear()["content"].get("data", {})
             if data.get("method") == "update_states":

@@ -415,9 +415,10 @@ def test_two_grids_the_same_image_twice_and_a_wrong_order(people):
 
     one.say("again")
     one.upload(files[0], ("pat_t2.nii.gz", files[0][1])).wait(lambda s: s["case"])
-    assert ["warning", "FLAIR and T2 are the same image; leave out the one that the exam lacks"] in (
-        one.state["findings"]
-    )
+    assert [
+        "warning",
+        "FLAIR and T2 are the same image; leave out the one that the exam lacks",
+    ] in (one.state["findings"])
 
 
 def test_a_closed_tab_ends_its_job_and_the_next_one_is_done(app, people):
