@@ -1,6 +1,4 @@
-"""What is too small to be believed: pieces of a segmentation that are dropped after thresholding."""
-
-from __future__ import annotations
+"""What is too small to be believed: pieces that are dropped after thresholding."""
 
 import numpy as np
 from scipy import ndimage
@@ -41,6 +39,5 @@ def postprocess(
         wt[inside] &= ~small[pieces]
         tc &= wt
         et &= wt
-    if et.sum() * voxel_ml < min_et_ml:
-        et[:] = False
+    et &= et.sum() * voxel_ml >= min_et_ml
     return np.stack([wt, tc, et])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -69,9 +70,11 @@ def to_torch(model: Model, path: str | Path) -> float:
 
     def write(place: Path) -> Callable[[np.ndarray], np.ndarray]:
         batch = torch.export.Dim.AUTO
-        program = torch.export.export(network, (window,), dynamic_shapes=({0: batch},))
-        torch.export.save(program, place)
-        again = torch.export.load(place).module()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, of its own parts
+            program = torch.export.export(network, (window,), dynamic_shapes=({0: batch},))
+            torch.export.save(program, place)
+            again = torch.export.load(place).module()
         return lambda image: again(torch.from_numpy(image)).detach().numpy()
 
     return _checked(model, Path(path), write)

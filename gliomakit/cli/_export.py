@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from ._common import check_writable, say
 
 
-class Form(str, Enum):
+class Form(StrEnum):
     """What can be written."""
 
     onnx = "onnx"

@@ -3,7 +3,7 @@
 # # Open anywhere: from your kernel to somebody else's screen
 #
 # ![Three planes of a phantom's FLAIR with the outlines of whole tumour, core and enhancing tumour
-# as the network found them: what a person sees who opened the page.](../images/13_open_anywhere.png)
+# as the network found them: what a person sees on the page.](../images/13_open_anywhere.png)
 #
 # The first paper of this course has a picture of a doctor who opens a web page, sends a scan, and
 # gets a segmentation back, wherever he is. Its network was trained once, on one machine. To be of
@@ -228,7 +228,7 @@ case_viewer(case, [without])
 # Who has neither Python nor a terminal has a browser. `gliomakit app` serves a page: drop one to
 # four files, see them checked, press *Segment*, look, take the label away. The next cell starts it,
 # waits for its address, and knocks at the door without the token that the address holds. Then it
-# ends the page again, unless you set `KEEP` to `True`. Do that, and open the address that it prints.
+# ends the page again, unless you set `KEEP` to `True`: then open the address that it prints.
 
 # %%
 import urllib.error

@@ -364,7 +364,9 @@ def test_bad_files_are_refused_each_with_a_reason(app, people):
                               "cut off|40 million voxels"),
         "many_flair.nii": (stored_plain((500, 400, 201)), "40 million voxels"),
         "wide_flair.nii.gz": (stored(np.ones((64, 64, 64), np.int16), spacing=50.0), "400 mm"),
-        "../../../etc/cron_flair.nii.gz": (b"\x1f\x8b" + bytes(99), "^cron_flair.nii.gz: .*damaged"),
+        "../../../etc/cron_flair.nii.gz": (
+            b"\x1f\x8b" + bytes(99), "^cron_flair.nii.gz: .*damaged"
+        ),
         "page_flair.nii": (b"<html>no</html>" + bytes(999), "web page"),
         "none_flair.nii": (b" ", "not a NIfTI"),
     }  # fmt: skip

@@ -30,7 +30,8 @@ def agree(answer: Answer) -> None:
         (one, np.array([[0.0, NAN], [2.0, -3.0]], np.float32), False,
          "there is a NaN: every comparison with it is False, so ask whether all are within"),
         (np.array([NAN]), np.array([NAN]), False, "NaN agrees with nothing, not with NaN either"),
-        (np.ones((2, 2)), np.ones((1, 2)), False, "the shapes differ: NumPy would stretch the smaller array"),
+        (np.ones((2, 2)), np.ones((1, 2)), False,
+         "the shapes differ: NumPy would stretch the smaller array"),
         (one * 1e6, one * 1e6 + 0.5, False, "the limit is of the difference, not a share"),
     )  # fmt: skip
     for first, second, wanted, why in cases:
