@@ -70,11 +70,9 @@ def to_torch(model: Model, path: str | Path) -> float:
 
     def write(place: Path) -> Callable[[np.ndarray], np.ndarray]:
         batch = torch.export.Dim.AUTO
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, of its own parts
-            program = torch.export.export(network, (window,), dynamic_shapes=({0: batch},))
-            torch.export.save(program, place)
-            again = torch.export.load(place).module()
+        program = torch.export.export(network, (window,), dynamic_shapes=({0: batch},))
+        torch.export.save(program, place)
+        again = torch.export.load(place).module()
         return lambda image: again(torch.from_numpy(image)).detach().numpy()
 
     return _checked(model, Path(path), write)
@@ -91,7 +89,9 @@ def _checked(
     model: Model, path: Path, write: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
 ) -> float:
     """Write beside the place, compare, rename."""
-    with TemporaryDirectory(dir=path.absolute().parent, prefix=".export") as folder:
+    parent = path.absolute().parent
+    with TemporaryDirectory(dir=parent, prefix=".export") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, of its own parts
         place = Path(folder) / path.name
         run = write(place)
         worst = 0.0

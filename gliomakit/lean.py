@@ -113,7 +113,7 @@ def _mirrored(session, window: np.ndarray, settings: dict) -> np.ndarray:
 
 
 def main(words: list[str] | None = None) -> None:
-    """Segment one case; says in JSON what was found, how long it took, whether PyTorch was loaded."""
+    """Segment one case; says in JSON what was found, the seconds, whether PyTorch was loaded."""
     network, place, out = map(Path, sys.argv[1:] if words is None else words)
     start = time.perf_counter()
     case = find_cases(place)[0].read(label=False)
