@@ -28,7 +28,7 @@ FLOORS = [
     " _fused_dice _processes"  # of losses
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
-    " _brain _cache _frame"  # of preprocess
+    " _brain _cache _frame _pieces"  # of preprocess
     " _augment _fill _kernels _scanner _tiles"  # of patches
     " tensor_metrics"
     " checks _look _contrast _sides _tissues",
@@ -92,11 +92,15 @@ WINGS = {
     "_kaggle": "_room",
     "_room": "",
     "doctor": "project _torchvision",
-    "tracking": "plots",
+    "tracking": "plots _voila",
     "tuning": "tracking _space",
     "_space": "",
+    "export": "",
+    "lean": "",
+    "_voila": "",
+    "app": "_planes _voila cli course phantom",
     "course": "project slices phantom plots _picture _planes _pulling doctor tracking tuning",
-    "cli": "project slices phantom plots audit doctor course download tracking",
+    "cli": "project slices phantom plots audit doctor course download tracking app export",
     "__main__": "cli",
 }
 
@@ -198,19 +202,20 @@ def test_code_lines_leave_out_words(tmp_path):
 AIM_CORE, AIM_WINGS = 2500, 6000
 """The design's aims, in lines of code without docstrings, comments and blank lines."""
 
-CEILING_CORE = 5420
-"""The core is past its aim: most of that is the handling of hostile and damaged files. 530 lines are
-the fast paths (patches in three ways, intensities of a batch at once, the loss without one-hot,
+CEILING_CORE = 5410
+"""The core is past its aim: most of that is the handling of hostile and damaged files. 530 lines
+are the fast paths (patches in three ways, intensities of a batch at once, the loss without one-hot,
 several processes, measures on a device). It must not grow further; a change that makes it smaller
 lowers this number."""
 
-CEILING_WINGS = 14110
+CEILING_WINGS = 15300
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06, 08 and 12
 360 to 390 each, 07 580. Each further lesson says what it adds. Slices in the LGG layout, read, made
 and scored: 370. The audit: 380. Lesson 09 with the training on stacked slices: 340. The case viewer
-and the four explorers: 1,340. The playground, the search of settings and lesson 11: 860."""
+and the four explorers: 1,340. The playground, the search of settings and lesson 11: 860.
+The app, exports and lesson 13: 1,190."""
 
 
 def test_the_package_is_small(capsys):

@@ -19,7 +19,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import GliomakitError
-from . import _about, _audit, _check, _data, _evaluate, _runs, _segment, _train
+from . import _about, _app, _audit, _check, _data, _evaluate, _export, _runs, _segment, _train
 from ._common import explain, remark, say, version
 
 BAD_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141
@@ -60,6 +60,8 @@ app.command("segment")(_segment.segment)
 app.command("evaluate")(_evaluate.evaluate)
 app.command("audit")(_audit.audit)
 app.command("dashboard")(_runs.dashboard)
+app.command("app")(_app.app)
+app.command("export")(_export.export)
 app.command("course")(_about.course)
 
 

@@ -27,6 +27,7 @@ from ._common import (
 
 if TYPE_CHECKING:
     from ..cases import Case
+    from ..inference import Progress
     from ..model import Model
     from ._jobs import Job
 
@@ -112,12 +113,12 @@ def segment(
     from ..weights import load
 
     model = load(weights)
-    network = _identity(model)
+    network = identity(model)
     done, failed = [], [{"case": None, "error": explain(error)} for error in bad]
     for job in progress_bar(jobs, "segment", "case"):
         try:
             how = (resample_to, mirror, device, convention, not no_check)
-            done.append(_segment(job, model, network, *how))
+            done.append(segment_case(job, model, network, *how))
         except (GliomakitError, OSError, MemoryError, RuntimeError) as error:
             if len(jobs) == 1 and not bad:
                 raise
@@ -132,24 +133,29 @@ def segment(
         raise typer.Exit(2)
 
 
-def _segment(
+def segment_case(
     job: Job,
     model: Model,
     network: dict[str, str],
-    resample_to: str | None,
-    mirror: bool | None,
-    device: str | None,
-    convention: str | None,
-    check: bool,
+    resample_to: str | None = None,
+    mirror: bool | None = None,
+    device: str | None = None,
+    convention: str | None = None,
+    check: bool = True,
+    progress: Progress = None,
 ) -> dict[str, object]:
-    """Read, segment and write one case; what is said of it."""
+    """Read, segment and write one case; what is said of it.
+
+    progress: as `inference.segment` takes it; None is a bar, if stderr is a terminal.
+    """
     from ..cases import write_label
     from ..inference import segment as run
 
     start = time.perf_counter()
     case = job.files.read(label=False, resample_to=resample_to)
     warnings = _weak(case, model) + (_warnings(case) if check else [])
-    found = run(case, model, device=device, mirror=mirror, progress=sys.stderr.isatty())
+    progress = sys.stderr.isatty() if progress is None else progress
+    found = run(case, model, device=device, mirror=mirror, progress=progress)
     of_data = None if job.files.kind == "loose" else case.convention
     name = convention or of_data or LOOSE
     facts = {
@@ -194,7 +200,7 @@ def _warnings(case: Case) -> list[dict[str, str]]:
     return [{"code": finding.code, "text": str(finding)} for finding in found]
 
 
-def _identity(model: Model) -> dict[str, str]:
+def identity(model: Model) -> dict[str, str]:
     """Which network it was: name and SHA-256 of its file."""
     import hashlib
 

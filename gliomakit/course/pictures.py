@@ -270,6 +270,19 @@ def read_the_papers() -> Figure:
     return plots.scores(bars)
 
 
+def open_anywhere() -> Figure:
+    """What a person sees on the page: three planes of a phantom, what the network found on them."""
+    from dataclasses import replace
+
+    from .. import inference, plots, weights
+    from ..phantom import make_case
+    from ..phantom.dataset import EMBEDDED
+
+    case = make_case(EMBEDDED["test"][0])
+    found = inference.segment(case, weights.load())
+    return plots.planes(replace(case, label=None), prediction=found.regions)
+
+
 DRAWN: dict[str, Callable[[], Figure]] = {
     "00_start_here": start_here,
     "01_explore_the_data": explore_the_data,
@@ -284,6 +297,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "10_neptune_dashboards": neptune_dashboards,
     "11_tune": tune,
     "12_read_the_papers": read_the_papers,
+    "13_open_anywhere": open_anywhere,
 }
 """Name of the picture -> what draws it."""
 

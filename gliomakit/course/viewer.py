@@ -7,20 +7,21 @@ case_viewer([case], [segment(case, model)])        # with what a network found
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import plots
 from .._picture import Picture
-from .._planes import STYLES
+from .._planes import STYLES, levels, planes
 from ..cases import Case, CaseFiles
 from ..errors import GliomakitError
-from ..inference import Segmentation
 from ..regions import REGIONS, SEQUENCE_NAMES
 from .widgets import Browser, choice_of, slider_of, span, there
 
-Found = np.ndarray | Segmentation | None
-"""Regions, bool (3, x, y, z), or what `segment` gives."""
+if TYPE_CHECKING:  # a page that only looks needs no PyTorch
+    from ..inference import Segmentation
+
+    Found = np.ndarray | Segmentation | None  # regions, bool (3, x, y, z), or what `segment` gives
 
 AXES = {"x": "left to right, x", "y": "back to front, y", "z": "down to up, z"}
 
@@ -52,10 +53,10 @@ def case_viewer(
         raise GliomakitError(f"there is a prediction of {sorted(unknown)[0]}, but no such case")
     else:
         predictions = [predictions.get(case.name) for case in cases]
-    found = [p.regions if isinstance(p, Segmentation) else p for p in predictions]
+    found = [getattr(p, "regions", p) for p in predictions]
     if there():
         return CaseViewer(cases, found)
-    return plots.planes(_read(cases[0]), prediction=found[0])
+    return planes(_read(cases[0]), prediction=found[0])
 
 
 class CaseViewer(Browser):
@@ -67,7 +68,7 @@ class CaseViewer(Browser):
 
         self.cases, self.predictions = cases, predictions
         self.index, self.case = 0, _read(cases[0])
-        self.picture = plots.planes(self.case, prediction=predictions[0])
+        self.picture = planes(self.case, prediction=predictions[0])
         names = [(f"{i + 1}. {case.name}", i) for i, case in enumerate(cases)]
         self.names = choice_of("case", names)
         self.buttons = [
@@ -106,7 +107,7 @@ class CaseViewer(Browser):
             return
         try:
             case = _read(self.cases[index])
-            picture = plots.planes(case, prediction=self.predictions[index], figure=Picture())
+            picture = planes(case, prediction=self.predictions[index], figure=Picture())
         except GliomakitError as error:
             self.names.value = self.index
             self.complain(error)
@@ -127,7 +128,7 @@ class CaseViewer(Browser):
         self.set(**dict(zip(AXES, self.picture.stage.view.start())))
 
     def _planes(self, sequence, level, window, reference, prediction, **rest) -> Picture:
-        return plots.planes(
+        return planes(
             self.case,
             [rest[axis] for axis in AXES],
             sequence,
@@ -153,7 +154,7 @@ class CaseViewer(Browser):
     def _fit_levels(self) -> None:
         volume = self.case.sequence(self.controls["sequence"].value)
         low, high = float(volume.min()), float(volume.max())
-        level, window = plots.levels(self.case, self.controls["sequence"].value)
+        level, window = levels(self.case, self.controls["sequence"].value)
         step = max(high - low, window) / 400
         span(self.controls["level"], low, max(high, low + window), level, step)
         span(self.controls["window"], step, max(high - low, window), window, step)

@@ -190,6 +190,16 @@ HOLDS = {
         "left_on_test": lambda x: len(x) == 2 and max(x) < 0,
         "importances_agree": lambda x: x is False,
     },
+    "13_open_anywhere": {
+        "onnx": lambda x: 0 <= x <= 1e-4,
+        "torch_export": lambda x: 0 <= x <= 1e-4,
+        "agree": lambda x: x is True,
+        "torch_loaded": lambda x: x is False,
+        "differ": lambda x: 0 <= x < 100,
+        "memory_mb": lambda x: x is None or 100 < x < 4000,
+        "cents": lambda x: 0 < x < 10,
+        "door": lambda x: x in ("a login page", "no (403)"),
+    },
     "12_read_the_papers": {
         "nothing": lambda x: x == 342 / 512,
         "accuracy_of_nothing": lambda x: abs(x - 0.9907) < 5e-5,

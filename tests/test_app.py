@@ -1,0 +1,132 @@
+"""The app's parts without a server: files that come in, what is taken away, the desk's queue."""
+
+import asyncio
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from gliomakit._nifti import encode
+from gliomakit.app.desk import GONE, Desk
+from gliomakit.app.intake import Intake, shown
+from gliomakit.app.report import report, slicer_table, snap_table
+from gliomakit.cases import Case, Grid
+from gliomakit.errors import GliomakitError
+from gliomakit.regions import CONVENTIONS, SEQUENCES, to_label
+
+WORKER = """
+import json, sys
+for line in sys.stdin:
+    job = json.loads(line)
+    if job.get("die"):
+        sys.exit(3)
+    print(json.dumps({"done": 1, "of": 1}), flush=True)
+    print(json.dumps({"result": job["name"]}), flush=True)
+"""
+
+
+def given(intake, name, content):
+    upload = intake.begin(name, len(content))
+    return intake.piece(upload.id, 0, content)
+
+
+def test_files_lie_under_names_of_ours(tmp_path):
+    intake = Intake(tmp_path)
+    content = encode(np.ones((4, 4, 4), np.int16), Grid((4, 4, 4), np.eye(4)), packed=True)
+    upload = given(intake, "../../<b>x_flair.nii.gz", content)
+    assert (upload.name, upload.path) == ("<b>x_flair.nii.gz", tmp_path / "file1")
+    assert upload.sequence == "flair" and intake.case_name == "b_x"
+    assert list(tmp_path.iterdir()) == [upload.path]
+    with pytest.raises(GliomakitError, match="did not arrive whole"):
+        intake.piece(intake.begin("a.nii", 10).id, 4, b"12")
+    intake.clear()
+    assert not list(tmp_path.iterdir()) and not intake.files
+
+
+@pytest.mark.parametrize("name", ["", "a/b\\c.nii", "\x00\x1b[31m.nii", "x" * 5000, None, 3])
+def test_any_name_can_be_shown(name):
+    assert shown(name).isprintable() and 0 < len(shown(name)) <= 100
+    assert not set(shown(name)) & set("/\\")
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_tables_name_every_value_that_is_written(name):
+    wt, tc, et = np.eye(3, dtype=bool)
+    values = set(to_label(np.stack([wt, tc, et]), name).tolist()) - {0}
+    slicer = [line.split() for line in slicer_table(name).splitlines() if line[0] != "#"]
+    snap = [line.split() for line in snap_table(name).splitlines() if line[0] != "#"]
+    for rows in (slicer, snap):
+        assert {int(row[0]) for row in rows} == values | {0}
+        assert all(0 <= int(number) <= 255 for row in rows for number in row[2:5])
+
+
+def test_what_a_person_typed_is_text_in_the_report():
+    image = np.zeros((4, 12, 12, 6), np.float32)
+    image[:, 2:10, 2:10, 1:5] = np.random.default_rng(0).uniform(1, 9, (4, 8, 8, 4))
+    case = Case(
+        "<script>alert(1)</script>", image, SEQUENCES, np.eye(4), Grid((12, 12, 6), np.eye(4))
+    )
+    regions = np.zeros((3, 12, 12, 6), bool)
+    regions[:, 4:6, 4:6, 2:4] = True
+    facts = {"volumes_ml": {"wt": 0.5}, "convention": "msd", "warnings": [{"text": "<b>odd"}]}
+    page = report(case, regions, facts, ["<i>skull"])
+    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert "&lt;b&gt;odd" in page and "&lt;i&gt;skull" in page and "not looked for" in page
+    assert 'src="http' not in page and "href" not in page
+
+
+def spoken(folder, *steps):
+    """What a desk answers to visitors; `steps` are run with a function that makes one."""
+
+    async def all_of_it():
+        desk = Desk(folder, [sys.executable, "-c", WORKER])
+        await desk.open()
+        port = json.loads(desk.where)["port"]
+
+        async def visit(secret=desk.secret):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            def say(**message):
+                writer.write(json.dumps(message).encode() + b"\n")
+
+            async def hear():
+                return json.loads(await asyncio.wait_for(reader.readline(), 60) or b"null")
+
+            say(secret=secret)
+            return say, hear, writer
+
+        try:
+            return [await step(visit, folder) for step in steps]
+        finally:
+            desk.close()
+            desk.work.cancel()
+            desk.server.close()
+
+    return asyncio.run(all_of_it())
+
+
+def test_the_desk_does_jobs_in_turn_and_forgets_who_goes(tmp_path):
+    async def two(visit, folder):
+        (say, hear, writer), (say2, hear2, _) = await visit(), await visit()
+        one, other = await hear(), await hear2()
+        assert one["folder"] != other["folder"] and len(list(folder.iterdir())) == 2
+        say(job={"name": "a"})
+        heard = [await hear() for _ in range(3)]
+        assert heard[0] == {"ahead": 0} and heard[2] == {"result": "a"}
+        say2(job={"die": True})
+        while (answer := await hear2()) == {"ahead": 0}:
+            pass
+        assert answer == {"error": GONE}
+        say2(job={"name": "b"})  # by a new worker
+        assert [await hear2() for _ in range(3)][2] == {"result": "b"}
+        writer.close()
+        while len(list(folder.iterdir())) > 1:
+            await asyncio.sleep(0.01)
+        assert [str(path) for path in folder.iterdir()] == [other["folder"]]
+
+    async def stranger(visit, folder):
+        _, hear, _ = await visit(secret="guessed")
+        assert await hear() is None
+
+    spoken(tmp_path, two, stranger)
