@@ -41,7 +41,7 @@ class Plate:
         }
         self.cross = lines(panel, LIGHT, "-", 0.8)
         words = {"fontsize": 8, "weight": "bold", "clip_on": True, "animated": True}
-        words["bbox"] = {"facecolor": DARK, "alpha": 0.6, "edgecolor": "none", "pad": 0.8}
+        words["bbox"] = {"facecolor": DARK, "alpha": 0.85, "edgecolor": "none", "pad": 0.8}
         self.names = {
             region: panel.text(0, 0, region.upper(), color=REGION_COLOURS[region], **words)
             for region in REGIONS

@@ -22,7 +22,7 @@ def searched(
 ) -> Figure:
     """The course of a search: each trial's score in its order, and the best so far.
 
-    values:  one a trial; NaN for one that failed.
+    values:  one a trial, in the order of their numbers, from 0; NaN for one that failed.
     stopped: which were stopped early; their last score is shown, as a cross.
     """
     values = np.asarray(values, float)
@@ -32,7 +32,7 @@ def searched(
     figure = canvas(figure, 8.4, 3.4, DARK)
     panel = figure.add_axes((0.08, 0.25, 0.9, 0.7))
     dark_panel(panel)
-    at, whole = np.arange(1, len(values) + 1), ~stopped & np.isfinite(values)
+    at, whole = np.arange(len(values)), ~stopped & np.isfinite(values)
     best = np.fmax.accumulate(np.where(whole, values, np.nan))
     panel.step(at, best, where="post", color=COLOURS[1], linewidth=2, label="best so far")
     dots = {"linestyle": "", "color": COLOURS[0]}
@@ -45,7 +45,7 @@ def searched(
     figure.alt = (
         f"Validation Dice of {len(values)} trials in their order, {int(stopped.sum())} of them "
         f"stopped early; the best reaches {np.nanmax(best):.3f} at trial "
-        f"{int(np.nanargmax(best)) + 1}"
+        f"{int(np.nanargmax(best))}"
     )
     return figure
 

@@ -265,7 +265,7 @@ def test_the_course_of_a_search():
     picture = plots.searched([0.2, 0.9, 0.5, float("nan"), 0.6], [False, True, False, False, False])
     best = picture.axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(best, [0.2, 0.2, 0.5, 0.5, 0.6])
-    assert "1 of them stopped early" in picture.alt and "0.600 at trial 5" in picture.alt
+    assert "1 of them stopped early" in picture.alt and "0.600 at trial 4" in picture.alt
     assert plots.searched([0.1], figure=picture) is picture
     for bad in ([], [float("nan")]):
         with pytest.raises(GliomakitError, match="came to its end"):

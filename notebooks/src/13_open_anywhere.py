@@ -25,13 +25,14 @@
 
 # %% [markdown]
 # +++ prerequisites
-# **You need** lessons 00 and 07: what a segmentation is, and how windows are blended. Nothing about
-# web pages is needed. Words of the field are in the [glossary](../glossary.md).
+# **You need** lessons 00, 02, 03 and 07: what a segmentation is, how a scan is prepared, and how
+# windows are cut and blended. Nothing about web pages is needed. Words of the field are in the
+# [glossary](../glossary.md).
 
 # %% [markdown]
 # +++ minutes
 # **Time**: 45 minutes to read and try. The cells compute for about a minute on two CPU cores
-# (CPU: about 1 minute; GPU: not measured yet).
+# (CPU: 1 minute; GPU: not measured yet).
 
 # %% [markdown]
 # ## Set up
@@ -69,8 +70,9 @@ print(model.source.name, "|", model.settings.trained_on)
 # ## What is in the file?
 #
 # For years networks were passed on as *pickles*. A pickle is a small program: loading it runs it,
-# and it may do what any program may do. Would you run a program from a stranger on the machine that
-# holds your patients' scans?
+# and it may do what any program may do. (Newer versions of `torch.load` refuse such programs unless
+# told otherwise; `pickle.load` does not.) Would you run a program from a stranger on the machine
+# that holds your patients' scans?
 #
 # A **safetensors** file cannot run. It begins with eight bytes that say how long a table is. Then
 # comes the table, as JSON. The rest is numbers. You need no library to read the table:
@@ -106,7 +108,8 @@ for name in ("sequences", "spacing", "patch", "threshold"):
 # not give the same numbers to the last digit, for sums in another order round differently. How far
 # apart may they be?
 #
-# A logit of 0 is a probability of one half. Near there, a logit that moves by 0.0001 moves the
+# A *logit* is the network's raw output, before it becomes a probability. A logit of 0 is a
+# probability of one half. Near there, a logit that moves by 0.0001 moves the
 # probability by a quarter of that. It changes a label only where the probability lies closer than
 # that to the threshold. So 0.0001 is a strict limit and an honest one.
 #
@@ -143,15 +146,19 @@ agree = use("13.agree", agree, packaged_agree)
 from gliomakit.export import to_onnx, to_torch
 
 forms = {"safetensors": model.source}
-worst = {"safetensors": 0.0}
+worst = {}
 for name, write, end in (("torch.export", to_torch, "pt2"), ("ONNX", to_onnx, "onnx")):
     forms[name] = OUT / f"network.{end}"
     worst[name] = write(model, forms[name])
 
 for name, path in forms.items():
-    print(f"{name:12} {path.stat().st_size / 1e6:5.1f} MB, off by at most {worst[name]:.1e}")
+    off = f"off by at most {worst[name]:.1e}" if name in worst else "the original"
+    print(f"{name:12} {path.stat().st_size / 1e6:5.1f} MB, {off}")
 
 # %% [markdown]
+# Why do the sizes differ? The safetensors file keeps each number in two bytes, ONNX in four.
+# torch.export's file also keeps the windows that it was traced with.
+#
 # Do not take their word for it. Load the ONNX file with **ONNX Runtime**, a program that only runs
 # such files, and give both a window of numbers that neither has seen.
 
@@ -169,15 +176,16 @@ for limit in (1e-4, 1e-6, 1e-9):
     print(f"agree to {limit:g}: {agree(original, copied, limit)}")
 
 # %% [markdown]
-# **Try this.** Change one number of the window before `session.run` and leave it for the original.
-# Does `agree` notice? A test that cannot fail proves nothing.
+# **Try this.** Make `other = window.copy()`, add 1 to one number of it, and give `other` to
+# `session.run`. Does `agree` notice? A test that cannot fail proves nothing.
 #
 # ## Without PyTorch
 #
-# PyTorch is a workshop for making networks. Who only uses one can do without. What is left to do
+# PyTorch is a workshop for making networks. Whoever only uses one can do without
+# it. What is left to do
 # then? All that you learned in the lessons before: crop to the brain, clip, z-score, resample,
-# slide a window, blend, put back, threshold, nest. All of it is arithmetic on arrays, so NumPy is
-# enough. `gliomakit.lean` does it, in a module that you can read in ten minutes.
+# slide a window, blend, put back, threshold, nest. All of it is arithmetic on arrays, so NumPy and
+# SciPy are enough. `gliomakit.lean` does it, in a module that you can read in ten minutes.
 #
 # Is PyTorch really not used? The kernel of this notebook has loaded it, so it cannot be the
 # witness. Start a new process, and let it say itself whether PyTorch was loaded.
@@ -211,8 +219,8 @@ plots.planes(case, prediction=without)
 
 # %% [markdown]
 # +++ picture
-# Three planes of the phantom's FLAIR. Solid lines: the reference. Dotted lines: what ONNX Runtime
-# and NumPy found without PyTorch.
+# *In the picture: three planes of the phantom's FLAIR. Solid lines: the reference. Dotted lines:
+# what ONNX Runtime and NumPy found without PyTorch.*
 
 # %% [markdown]
 # Move through the case yourself. Where do reference and prediction part?
@@ -226,9 +234,15 @@ case_viewer(case, [without])
 # ## A page
 #
 # Who has neither Python nor a terminal has a browser. `gliomakit app` serves a page: drop one to
-# four files, see them checked, press *Segment*, look, take the label away. The next cell starts it,
-# waits for its address, and knocks at the door without the token that the address holds. Then it
-# ends the page again, unless you set `KEEP` to `True`: then open the address that it prints.
+# four files, see them checked, press *Segment*, look, take the label away. (Under
+# it is *Voilà*, which runs a notebook and shows a visitor its controls, without its code.) The
+# address ends in a *token*, a long random word: who does not have it is not let in. The next cell
+# starts the page, waits for its address, and knocks at the door without the token.
+#
+# Then it ends the page again, unless you set `KEEP` to `True`: then open the address that it
+# prints, and end the page with `server.terminate()` when you have done. (The address with its token
+# then stands in this notebook: clear the output before you pass it on. On Colab the address does
+# not open: the machine is not yours.)
 
 # %%
 import urllib.error
@@ -261,9 +275,10 @@ if find_spec("voila") and find_spec("anywidget"):
 print("without the token:", told)
 
 # %% [markdown]
-# `127.0.0.1` is the machine itself: nobody else can come to that address. With
+# `127.0.0.1` is the machine itself: no other machine can come to that address. With
 # `gliomakit app --host 0.0.0.0` others can, and then the token is all that stands between them and
-# your machine. It travels in the clear, so put a server that speaks HTTPS in front.
+# your machine. It travels in the clear. So it is better to put a server that speaks HTTPS in front,
+# on the same machine, and to leave the page itself at `127.0.0.1`: then nobody can go round it.
 #
 # ## What a page must refuse
 #
@@ -275,10 +290,12 @@ print("without the token:", told)
 #   first, it says how many voxels there are, and unpacking stops there;
 # - a name like `../../etc/passwd`, or one with a script in it: names are shown, as text, and never
 #   used. On the disk the files have names of ours;
-# - two patients' files in one case: their grids differ, and the page says so;
+# - files that do not lie on one grid: the page says so and asks. (Two patients on the same grid, as
+#   after registration to an atlas, it cannot tell apart: that is left to the person who looks);
 # - a tab that is closed in the middle: its process ends, its job leaves the queue, its files go;
-# - ten people at once: each has a process of his own for reading and looking. *One* process has the
-#   network and works through a queue, for two trainings of impatience on two cores help nobody.
+# - ten people at once: each has a process of their own for reading and looking. *One* process has
+#   the network and works through a queue, for two segmentations at once on two cores only slow each
+#   other down.
 #
 # Two more things a page owes to whoever uses it. It should keep nothing: here each page has a
 # folder that goes when the page goes. And it should say what it is not. A network that has seen
@@ -288,21 +305,21 @@ print("without the token:", told)
 # ## What does it take?
 #
 # Somebody asks: can we put this on a rented machine? The answer has three numbers: memory, seconds,
-# money. The second you have just measured. Memory can be measured as well. On Linux a process's own
-# status says how much it ever held:
+# money. The seconds you have just measured. Memory can be measured as well. On Linux a process's
+# own status says how much it ever held:
 
 # %%
 probe = (
-    "import sys; from gliomakit.lean import main; main(sys.argv[1:]); import resource; "
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    "import sys; from gliomakit.lean import main; main(sys.argv[1:]); "
+    "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
 )
-if sys.platform == "win32":
+if not Path("/proc/self/status").exists():
     memory_mb = None
+    print("not measured: only Linux has such a status")
 else:
     words = [sys.executable, "-c", probe, forms["ONNX"], image, label]
     said = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=True).stdout
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    memory_mb = int(said.split()[-1]) / unit
+    memory_mb = int(said.split()[-1]) * 1024 / 1e6  # Linux counts in units of 1024 bytes
     print(f"one case without PyTorch: {memory_mb:.0f} MB at most, {lean['seconds']} s")
 
 # %% [markdown]
@@ -370,8 +387,10 @@ for busy, price in prices.items():
     print(f"busy {busy:6.1%} of the time: {100 * price:8.4f} cents a case")
 
 # %% [markdown]
-# **Try this.** Set `PRICE` to that of a machine with a GPU, ten to fifty times as much, and divide
-# the seconds by what you think it is faster. From how many cases a day on does it pay?
+# **Try this.** With a number of cases a day, `busy` is `cases * seconds / 86400`. Take 100 cases a
+# day: what does one cost here, and on a machine with a GPU that costs twenty times as much and
+# needs a tenth of the seconds? At how many cases a day is the small machine busy all the time? Only
+# from there on can the other one pay.
 #
 # Often the cheapest machine for a network of this size is the one that the person has already. A
 # scan that never leaves the hospital needs no contract about where it went. That is why this page
@@ -432,7 +451,7 @@ emit(
 # Your page listens on all addresses and asks for a token. What does the token not protect from?
 #
 # - [ ] People who guess addresses.
-#   It does: they would have to guess the token, too.
+#   It protects from them: they would have to guess the token, too.
 # - [x] Somebody who reads the traffic, as long as it is not encrypted.
 #   Right. The token travels with it. HTTPS in front is what helps.
 # - [ ] Other users of the same machine.
@@ -447,7 +466,7 @@ emit(
 # - Using a network needs far less than making one.
 # - Names, sizes and headers come from strangers. Look at them before you act on them.
 # - A page should keep nothing, and say what it is not.
-# - The cost of a case is mostly the time in which nobody uses the machine.
+# - On a machine that is rarely busy, a case mostly pays for the time in which nobody uses it.
 
 # %% [markdown]
 # +++ next
