@@ -420,17 +420,16 @@ body = kernel[kernel.index("    # Which patch") : kernel.index("_TYPES")]
 print(body.rstrip())
 
 # %% [markdown]
-# - **Which patch.** A program asks for its two numbers. They say which patch it works on and which
-#   1024 of its voxels. Division gives x, y and z. `written` is false past the patch's end.
+# - **Which patch.** Two numbers say which patch a program works on, and which 1024 of its voxels.
+#   Division gives x, y and z. `written` is false past the patch's end.
 # - **The row.** All that a patch is stands in one row of a table: where the volume lies in memory,
 #   how far apart its voxels are, its shape, the patch's corner, how it is turned.
-# - **Flipped and turned.** Nothing is moved. A flipped voxel is read from the other end; a quarter
+# - **Flipped and turned.** A flipped voxel is read from the other end; a quarter
 #   turn exchanges x and y and flips one of them.
 # - **The border.** Where `inside` is false, `tl.load` reads nothing and gives 0: no padding.
-# - **Read and write.** Each voxel is read once and written once, in four sequences and the label. A
-#   volume may be kept as whole numbers of 16 bits; then it is multiplied by its scale on the way.
+# - **Read and write.** Each voxel is read once and written once, in four sequences and the label.
 #
-# You need no GPU to trust these lines. Here they are in NumPy.
+# Here the same in NumPy, without a GPU.
 
 
 # %%
@@ -459,8 +458,8 @@ print(f"{sum(same)} of {len(same)} patches are equal, voxel by voxel")
 
 # %% [markdown]
 # When does the kernel *not* pay? Without a GPU: a processor that copies whole rows is faster. With
-# small patches: then the plan, made on the processor, takes longer than the copy. And whenever the
-# network is slower than the patches, nearly always: measure first whether it waits at all.
+# small patches: then the plan, made on the processor, takes longer than the copy. And nearly
+# always when the network is slower than the patches: measure whether it waits.
 #
 # ## Whole again
 #
