@@ -81,8 +81,9 @@ def main() -> None:
     threads = torch.get_num_threads()
     where = f"{os.cpu_count()} cores ({platform.machine()}), {threads} threads, torch "
     where += torch.__version__
-    tell(["", f"{where}, {minutes:.1f} minutes.", "", *on_a_gpu(), ""])
+    tell(["", f"{where}, {minutes:.1f} minutes.", ""])
     if not asked.only:
+        tell([*on_a_gpu(), ""])
         Path(__file__).with_name("README.md").write_text("\n".join(lines), encoding="utf-8")
 
 
