@@ -11,7 +11,9 @@ from datetime import date
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
 
 from .._planes import planes
 from ..cases import Case
@@ -20,14 +22,12 @@ from .report import CAUTION, words
 PAPER = 8.27, 11.69
 """Inches of A4, upright."""
 
-MARGIN, TALLEST = 0.7, 4.2
-"""Inches: of white at the edges, and that the picture may be high."""
+MARGIN, BAR, TALLEST = 0.7, 0.15, 4.2
+"""Inches: of white at the edges, what a bar beside a text takes, and that the picture may be
+high."""
 
 BODY = 9.5
 """Points of the text; a line takes half as much again."""
-
-LETTERS = 96
-"""Letters of that size that fit a line."""
 
 BLIND = {"Creator": None, "Producer": None, "CreationDate": None}
 """What a PDF would say of who made it, when and with what: nothing. So the same case on the same
@@ -57,13 +57,13 @@ def pdf_report(
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         sheet = _Sheet()
-        sheet.write(said.title, size=14, weight="bold")
-        sheet.write(CAUTION, weight="bold", bar="#d55e00")
+        sheet.write(said.title, size=14, bold=True)
+        sheet.write(CAUTION, bold=True, bar="#d55e00")
         sheet.show(picture)
         for name, ml in [("region", "volume, mL"), *said.volumes]:
-            weight = "bold" if name == "region" else "normal"
-            sheet.write(ml, weight=weight, indent=2.2, stay=True)
-            sheet.write(name, weight=weight)
+            head = name == "region"
+            sheet.write(ml, bold=head, indent=2.2, stay=True)
+            sheet.write(name, bold=head)
         sheet.skip()
         sheet.write(said.nested)
         sheet.write(said.given)
@@ -99,10 +99,19 @@ class _Sheet:
     def skip(self) -> None:
         self.y -= self.step / 2
 
-    def lines(self, text: str, size: float = BODY) -> list[str]:
-        """A text cut to lines; what cannot be printed is a blank."""
+    def lines(self, text: str, size: float = BODY, bold: bool = False) -> list[str]:
+        """A text cut to lines as wide as the page allows; what cannot be printed is a blank."""
         plain = "".join(letter if letter.isprintable() else " " for letter in text)
-        return textwrap.wrap(plain, int(LETTERS * BODY / size)) or [""]
+        font = FontProperties(size=size, weight="bold" if bold else "normal")
+        most, letters = 72 * (PAPER[0] - 2 * MARGIN - BAR), len(plain) + 1
+        while True:
+            lines = textwrap.wrap(plain, letters) or [""]
+            widest = max(
+                text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines
+            )
+            if widest <= most or letters == 1:
+                return lines
+            letters = max(1, min(letters - 1, int(letters * most / widest)))
 
     def write(
         self,
@@ -111,21 +120,23 @@ class _Sheet:
         indent: float = 0,
         bar: str | None = None,
         stay: bool = False,
-        **look: object,
+        bold: bool = False,
+        color: str = "black",
     ) -> None:
         """Write a text below the last one. indent: inches. bar: the colour of a bar beside it.
         stay: the next text begins on the same line."""
         top = self.y
-        for line in self.lines(text, size):
+        for line in self.lines(text, size, bold):
             self.y -= self.step * size / BODY
             # Words of others: a `$` in them is a `$`, and begins no formula.
             self.figure.text(
-                (MARGIN + indent + (0.15 if bar else 0)) / PAPER[0],
+                (MARGIN + indent + (BAR if bar else 0)) / PAPER[0],
                 (self.y + self.step / 3) / PAPER[1],
                 line,
                 fontsize=size,
                 parse_math=False,
-                **look,
+                weight="bold" if bold else "normal",
+                color=color,
             )
         if bar:
             corner = MARGIN / PAPER[0], self.y / PAPER[1]
