@@ -265,10 +265,10 @@ print("without the token:", told)
 # `gliomakit app --host 0.0.0.0` others can, and then the token is all that stands between them and
 # your machine. It travels in the clear, so put a server that speaks HTTPS in front.
 #
-# A rented machine has no Python of yours. `Containerfile`, at the root of the repository, writes down
-# what to put on it: a named Python, PyTorch for CPUs, this package with its weights, a user who is
-# not root, and the command that starts the page. No patient is in it, and no token: the token comes
-# from `GLIOMAKIT_TOKEN` when the container starts.
+# A rented machine has no Python of yours. `Containerfile`, at the root of the repository, writes
+# down what to put on it: a named Python, PyTorch for CPUs, this package with its weights, a user
+# who is not root, and the command that starts the page. No patient is in it, and no token: the
+# token comes from `GLIOMAKIT_TOKEN` when the container starts.
 #
 # ## What a page must refuse
 #
