@@ -1,16 +1,21 @@
 """The app's parts without a server: files that come in, what is taken away, the desk's queue."""
 
 import asyncio
+import io
 import json
+import re
 import sys
+from datetime import date
 
 import numpy as np
 import pytest
+from pypdf import PdfReader
 
 from gliomakit._nifti import encode
 from gliomakit.app.desk import GONE, Desk
 from gliomakit.app.intake import Intake, shown
-from gliomakit.app.report import report, slicer_table, snap_table
+from gliomakit.app.report import CAUTION, report, slicer_table, snap_table, words
+from gliomakit.app.sheet import pdf_report
 from gliomakit.cases import Case, Grid
 from gliomakit.errors import GliomakitError
 from gliomakit.regions import CONVENTIONS, SEQUENCES, to_label
@@ -61,19 +66,78 @@ def test_tables_name_every_value_that_is_written(name):
         assert all(0 <= int(number) <= 255 for row in rows for number in row[2:5])
 
 
-def test_what_a_person_typed_is_text_in_the_report():
+def small_case(name):
+    """A case, regions and the facts beside its label."""
     image = np.zeros((4, 12, 12, 6), np.float32)
     image[:, 2:10, 2:10, 1:5] = np.random.default_rng(0).uniform(1, 9, (4, 8, 8, 4))
-    case = Case(
-        "<script>alert(1)</script>", image, SEQUENCES, np.eye(4), Grid((12, 12, 6), np.eye(4))
-    )
+    case = Case(name, image, SEQUENCES, np.eye(4), Grid((12, 12, 6), np.eye(4)))
     regions = np.zeros((3, 12, 12, 6), bool)
     regions[:, 4:6, 4:6, 2:4] = True
-    facts = {"volumes_ml": {"wt": 0.5}, "convention": "msd", "warnings": [{"text": "<b>odd"}]}
-    page = report(case, regions, facts, ["<i>skull"])
+    facts = {
+        "volumes_ml": {"wt": 0.5},
+        "convention": "msd",
+        "warnings": [{"text": "<b>odd"}],
+        "network": {"name": "light", "sha256": "0123456789abcdef" * 4},
+    }
+    return case, regions, facts
+
+
+def test_what_a_person_typed_is_text_in_the_report():
+    page = report(*small_case("<script>alert(1)</script>"), ["<i>skull"])
     assert "<script>" not in page and "&lt;script&gt;" in page
     assert "&lt;b&gt;odd" in page and "&lt;i&gt;skull" in page and "not looked for" in page
     assert 'src="http' not in page and "href" not in page
+
+
+def pdf_text(content):
+    """The text of a PDF that must have one page."""
+    (page,) = PdfReader(io.BytesIO(content)).pages
+    return page.extract_text()
+
+
+def test_the_pdf_says_what_the_page_of_html_says():
+    case, regions, facts = small_case("patient one")
+    day = date(2026, 1, 2)
+    content = pdf_report(case, regions, facts, ["there is a skull"], day)
+    assert content.startswith(b"%PDF-") and content == pdf_report(
+        case, regions, facts, ["there is a skull"], day
+    )
+    said = words(case, facts, ["there is a skull"], day)
+    found = " ".join(pdf_text(content).split())
+    for text in (CAUTION, *(part for part in said if isinstance(part, str)), *said.warned):
+        assert " ".join(text.split()) in found
+    for name, ml in said.volumes:
+        assert name in found and ml in found
+    assert "0123456789abcdef…" in found and "2026-01-02" in found
+    reader = PdfReader(io.BytesIO(content))
+    assert not reader.metadata and reader.xmp_metadata is None
+    assert [image.image.size[0] > 800 for image in reader.pages[0].images] == [True]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"$\frac{1}{0}$ (a) \input{x}",
+        "<script>alert(1)</script>",
+        "%%EOF) Tj /URI (x",
+        "\u202e\x1b[31mred\nblue",
+        "李 😀 \u05d0",
+        "LONG" * 100,
+    ],
+)
+def test_what_a_person_typed_is_text_in_the_pdf(name):
+    case, regions, facts = small_case(name)
+    content = pdf_report(case, regions, facts, ["$" + name] * 60)
+    found = "".join(pdf_text(content).split())
+    if name.isascii() and name.isprintable():
+        assert name.replace(" ", "") + ":gliomasegmentation" in found
+    page = PdfReader(io.BytesIO(content)).pages[0]
+    heights = re.findall(rb"([\d.-]+) cm\nBT\n", page.get_contents().get_data())
+    assert len(heights) > 20 and min(map(float, heights)) > 40  # none below the page's edge
+    assert not list(page["/Annots"]) and b"/JavaScript" not in content  # nothing to click on
+    # All these warnings do not fit: the rest is counted, and the foot is still there.
+    assert "more,seethepageofHTML" in found and "Labelvalues:" in found
+    assert "<b>odd" not in found
 
 
 def spoken(folder, *steps):

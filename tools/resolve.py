@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-EVERYTHING = ("course", "app", "bench", "fast", "test")
+EVERYTHING = ("course", "app", "view3d", "bench", "fast", "test")
 
 # name, pythons, extras, constraints, uv options, must it resolve?
 ROWS = (

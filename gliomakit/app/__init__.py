@@ -6,6 +6,7 @@
     desk    in the server: folders that are gone with their page, one queue for all pages
     worker  the one process that has the network and segments for all
     report  what a person takes away: a page of HTML, tables of labels
+    sheet   the same page as a PDF
     served  all of it together, behind an address with a token
 
 A kernel loads no PyTorch. Files come through the page's own web socket, so that there is no address

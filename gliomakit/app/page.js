@@ -59,7 +59,7 @@ function save(name, content) {
 }
 
 const OFFERS = [
-  ["label", "label (.nii.gz)"], ["report", "report (one page)"],
+  ["label", "label (.nii.gz)"], ["report", "report (.html)"], ["pdf", "report (.pdf)"],
   ["slicer", "colours for 3D Slicer"], ["snap", "labels for ITK-SNAP"], ["facts", "facts (.json)"],
 ];
 

@@ -22,6 +22,7 @@ from ..regions import SEQUENCE_NAMES, SEQUENCES, to_regions
 from . import intake
 from .line import LABEL, Line
 from .report import CAUTION, report, slicer_table, snap_table, volumes
+from .sheet import pdf_report
 
 HERE = Path(__file__).parent
 
@@ -190,14 +191,14 @@ class Page(anywidget.AnyWidget):
 
         told = json.loads(beside.read_text("utf-8")) | {"label": f"{name}_seg.nii.gz"}
 
-        def page() -> bytes:
-            said = [str(f) for f in self.findings if f.level == "warning"]
-            return report(self.case, self.regions, told, said).encode()
+        said = [str(f) for f in self.findings if f.level == "warning"]
+        content = self.case, self.regions, told, said
 
         return {
             "label": (f"{name}_seg.nii.gz", (folder / LABEL).read_bytes),
             "facts": (f"{name}_seg.json", lambda: (json.dumps(told, indent=1) + "\n").encode()),
-            "report": (f"{name}_report.html", page),
+            "report": (f"{name}_report.html", lambda: report(*content).encode()),
+            "pdf": (f"{name}_report.pdf", lambda: pdf_report(*content)),
             "slicer": (f"{name}_seg.ctbl", lambda: slicer_table(known).encode()),
             "snap": (f"{name}_itksnap.txt", lambda: snap_table(known).encode()),
         }

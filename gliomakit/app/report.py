@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,38 @@ small { color: #555 } @media print { body { margin: 0 auto } }
 """
 
 
+class Words(NamedTuple):
+    """What a report says, whatever it is written in. Plain text: nothing is escaped yet."""
+
+    title: str
+    volumes: list[tuple[str, str]]
+    nested: str
+    given: str
+    warned: list[str]
+    foot: str
+
+
+def words(
+    case: Case, facts: Mapping[str, object], findings: Sequence[str] = (), day: date | None = None
+) -> Words:
+    """The text of a report; the arguments are those of `report`."""
+    network = facts.get("network") or {}
+    sides = " × ".join(map(str, case.grid.shape))
+    sizes = " × ".join(f"{mm:.3g}" for mm in case.grid.spacing)
+    return Words(
+        title=f"{case.name}: glioma segmentation",
+        volumes=volumes(facts),
+        nested="Each region holds the next: enhancing tumour is part of the core, "
+        "the core of the whole tumour.",
+        given=f"Given: {', '.join(SEQUENCE_NAMES[name] for name in case.present)}; "
+        f"{sides} voxels of {sizes} mm.",
+        warned=[*findings, *(str(w["text"]) for w in facts.get("warnings", ()))],
+        foot=f"gliomakit {facts.get('gliomakit', '')}, network {network.get('name', '')} "
+        f"(SHA-256 {str(network.get('sha256', ''))[:16]}…), "
+        f"{(day or date.today()).isoformat()}. Label values: {_values(facts)}.",
+    )
+
+
 def report(
     case: Case,
     regions: np.ndarray,
@@ -46,28 +79,22 @@ def report(
 
     regions: bool (3, x, y, z). facts: the JSON beside the label. findings: of `checks`, in words.
     """
+    said = words(case, facts, findings, day)
     picture = planes(case, prediction=regions)
     data = base64.b64encode(picture.png()).decode()
-    rows = "".join(f"<tr><td>{name}<td>{ml}" for name, ml in volumes(facts))
-    warned = [*findings, *(str(w["text"]) for w in facts.get("warnings", ()))]
-    warnings = "".join(f"<li>{escape(text)}" for text in warned) or "<li>nothing"
-    network = facts.get("network") or {}
-    given = ", ".join(SEQUENCE_NAMES[name] for name in case.present)
-    sides = " × ".join(map(str, case.grid.shape))
-    sizes = " × ".join(f"{mm:.3g}" for mm in case.grid.spacing)
+    rows = "".join(f"<tr><td>{name}<td>{ml}" for name, ml in said.volumes)
+    warnings = "".join(f"<li>{escape(text)}" for text in said.warned) or "<li>nothing"
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(case.name)}: glioma segmentation</title><style>{STYLE}</style>
-<h1>{escape(case.name)}: glioma segmentation</h1>
+<title>{escape(said.title)}</title><style>{STYLE}</style>
+<h1>{escape(said.title)}</h1>
 <p class="caution">⚠ {CAUTION}
 <p><img alt="{escape(picture.alt, quote=True)}" src="data:image/png;base64,{data}">
 <table><tr><th>region<th>volume, mL{rows}</table>
-<p>Each region holds the next: enhancing tumour is part of the core, the core of the whole tumour.
-<p>Given: {given}; {sides} voxels of {sizes} mm.
+<p>{said.nested}
+<p>{said.given}
 <p>What looked wrong:<ul>{warnings}</ul>
-<p><small>gliomakit {escape(str(facts.get("gliomakit", "")))}, network
-{escape(str(network.get("name", "")))} (SHA-256 {escape(str(network.get("sha256", ""))[:16])}…),
-{(day or date.today()).isoformat()}. Label values: {escape(_values(facts))}.</small>
+<p><small>{escape(said.foot)}</small>
 </html>
 """
 

@@ -280,6 +280,11 @@ print("without the token:", told)
 # your machine. It travels in the clear. So it is better to put a server that speaks HTTPS in front,
 # on the same machine, and to leave the page itself at `127.0.0.1`: then nobody can go round it.
 #
+# A rented machine has no Python of yours. `Containerfile`, at the root of the repository, writes
+# down what to put on it: a named Python, PyTorch for CPUs, this package with its weights, a user
+# who is not root, and the command that starts the page. No patient is in it, and no token: the
+# token comes from `GLIOMAKIT_TOKEN` when the container starts.
+#
 # ## What a page must refuse
 #
 # On your own machine a damaged file is your problem. On a page that others use it is everybody's.

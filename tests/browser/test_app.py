@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pypdf import PdfReader
 
 from gliomakit._nifti import encode
 from gliomakit.app.intake import BYTES
@@ -223,17 +225,20 @@ def test_from_upload_to_download_as_the_command_line(tab, patient, tmp_path):
     tab.keyboard.press("Enter")
     tab.get_by_role("heading", name="Result").wait_for(timeout=SLOW)
     got = {}
-    for word in ("label (", "report", "3D Slicer", "ITK-SNAP", "facts"):
+    for word in ("label (", ".html", ".pdf", "3D Slicer", "ITK-SNAP", "facts"):
         with tab.expect_download(timeout=SLOW) as download:
             tab.get_by_role("button", name=word).click()
         got[word] = Path(download.value.path()).read_bytes()
     expected = by_command_line([(p.name, p.read_bytes()) for p in files], tmp_path / "command")
     assert got["label ("] == expected, "not the command line's label, bit for bit"
 
-    page = got["report"].decode()
+    page = got[".html"].decode()
     ml = tab.locator(".ml").first.inner_text()
     assert ml.endswith(" mL") and f"<td>{ml.removesuffix(' mL')}" in page
     assert "Not a medical device" in page and "http" not in page.replace("http-equiv", "")
+    (sheet,) = PdfReader(io.BytesIO(got[".pdf"])).pages
+    said = sheet.extract_text()
+    assert "Not a medical device" in said and ml.removesuffix(" mL") in said.split()
     assert b"enhancing" in got["3D Slicer"] and b'"edema"' in got["ITK-SNAP"]
     assert b'"convention": "brats2017"' in got["facts"]
 
