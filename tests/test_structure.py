@@ -208,14 +208,15 @@ are the fast paths (patches in three ways, intensities of a batch at once, the l
 several processes, measures on a device). It must not grow further; a change that makes it smaller
 lowers this number."""
 
-CEILING_WINGS = 15300
+CEILING_WINGS = 15500
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06, 08 and 12
 360 to 390 each, 07 580. Each further lesson says what it adds. Slices in the LGG layout, read, made
 and scored: 370. The audit: 380. Lesson 09 with the training on stacked slices: 340. The case viewer
 and the four explorers: 1,340. The playground, the search of settings and lesson 11: 860.
-The app, exports and lesson 13: 1,190."""
+The app, exports and lesson 13: 1,190; its PDF
+and the 3-D view: 220."""
 
 
 def test_the_package_is_small(capsys):

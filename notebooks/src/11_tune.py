@@ -566,10 +566,10 @@ emit(
 # Forty trials, the best has a validation Dice of 0.70. What do you expect if you train its settings
 # again with another seed, on the same patients?
 #
-# - [ ] 0.70 on average.
-#   It was chosen *because* it came out high. A part of that was luck.
 # - [x] Less than 0.70 on average.
 #   Right. The seed's luck does not come again; the settings stay.
+# - [ ] 0.70 on average.
+#   It was chosen *because* it came out high. A part of that was luck.
 # - [ ] More, for now we know the settings.
 #   Knowing them changes nothing about the training.
 
@@ -591,10 +591,10 @@ emit(
 #
 # - [ ] An honest estimate: test patients were never trained on.
 #   They have chosen among three. That is a choice, if a small one.
-# - [x] A second validation score: the test patients have chosen.
-#   Right. Choose first, by validation; then open the test set once.
 # - [ ] Too low.
 #   If anything it is too high.
+# - [x] A second validation score: the test patients have chosen.
+#   Right. Choose first, by validation; then open the test set once.
 
 # %% [markdown]
 # +++ remember
