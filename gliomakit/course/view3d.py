@@ -26,9 +26,6 @@ SENTENCE = (
     "A still picture: pip install 'gliomakit[view3d]' brings a view that turns under the mouse."
 )
 
-OPACITY = {"edema": 80, "core": 160, "enhancing": 255}
-"""Of 255: one sees through what lies outside."""
-
 BACK = 0.04, 0.05, 0.06, 1.0
 """The ground: red, green, blue, opacity."""
 
@@ -49,9 +46,10 @@ def view_3d(
     height:     pixels.
 
     Returns ipyniivue's `NiiVue`, which a notebook shows: drag to turn, click into it and press C to
-    cut the head open from one side after the other. It needs WebGL 2 in the browser; nothing leaves
-    the machine. Without ipyniivue: the still picture of `plots.angles`, and a line that says how to
-    get the other.
+    cut the head open from one side after the other. The outermost tissue hides what it surrounds
+    (`plots.angles` draws regions that one sees through). It needs WebGL 2 in the browser; nothing
+    leaves the machine. Without ipyniivue: the still picture of `plots.angles`, and a line that says
+    how to get the other.
 
     Raises `GliomakitError` for a prediction of another shape, no label, an unknown sequence.
     """
@@ -109,6 +107,6 @@ def _colours() -> object:
     for value in range(last + 1):
         tissue = values.get(value)
         rgb = bytes.fromhex(TISSUE_COLOURS[tissue][1:]) if tissue else bytes(3)
-        table += [*rgb, OPACITY[tissue] if tissue else 0]
+        table += [*rgb, 255 if tissue else 0]
         names.append(tissue or "")
     return LUT(lut=table, min=0.0, max=float(last), labels=names)
