@@ -16,7 +16,7 @@ from ._nifti import Nifti, open_nifti
 from ._voxels import check_image, check_volume, copy, read_mask, whole_numbers
 from ._workers import in_threads
 from .errors import GliomakitError
-from .regions import SEQUENCES, distinct, to_regions
+from .regions import SEQUENCES, check_values, distinct, to_regions
 
 
 @dataclass(eq=False)
@@ -59,11 +59,14 @@ class Case:
             )
         return self.image[SEQUENCES.index(name)]
 
-    def regions(self) -> np.ndarray:
-        """WT, TC, ET of the label, bool (3, x, y, z). Raises `GliomakitError` without a label."""
+    def regions(self, box: tuple[slice, ...] = ()) -> np.ndarray:
+        """WT, TC, ET of the label, bool (3, x, y, z), or of a box of it. Raises `GliomakitError`
+        without a label, or for a value that its convention lacks, also outside the box."""
         if self.label is None or self.convention is None:
             raise GliomakitError(f"case {self.name} has no label")
-        return to_regions(self.label, self.convention)
+        if box:
+            check_values(self.label, self.convention)
+        return to_regions(self.label[box], self.convention)
 
 
 @dataclass(frozen=True)
@@ -117,13 +120,17 @@ class CaseFiles:
                 place[...] = onto.bring(volume, nifti.grid, nifti.path)
             return name
 
-        present = [name for name in in_threads(fill, self._volumes(files)) if name]
+        jobs: list[Callable] = [partial(fill, one) for one in self._volumes(files)]
+        if label and self.label:
+            jobs.append(partial(open_label, self.label, self.convention, self.hint))
+        done = in_threads(lambda job: job(), jobs)
+        found = done.pop() if label and self.label else None
+        present = [name for name in done if name]
         if not present:
             raise GliomakitError("all voxels are 0", where=next(iter(self.images.values())))
         case = Case(self.name, image, tuple(present), onto.grid.ras.affine, onto.grid)
         case.convention = self.convention or self.hint
-        if label and self.label:
-            found = open_label(self.label, self.convention, self.hint)
+        if found is not None:
             onto.check(found.grid, "label", self.label)
             case.label = onto.bring(found.array, found.grid, self.label, nearest=True)
             case.convention = found.convention

@@ -124,6 +124,9 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
                 where=case.name,
                 todo="leave this sequence out",
             )
+        if frame.ratio == (1.0, 1.0, 1.0):
+            image[channel][covered] = _scale_kept(values[covered], clip)
+            return
         share = filled if (covered == inside).all() else _to_frame(covered, frame)
         image[channel] = _scale(values, covered, share, prepared_brain, clip, frame)
 
@@ -310,13 +313,25 @@ def _scale(
     return z_score(out, there)
 
 
+def _scale_kept(sample: np.ndarray, clip: Clip) -> np.ndarray:
+    """`_scale` where nothing is resampled: the voxels of the brain alone, the same to the bit."""
+    mean = np.float32(sample.mean(dtype=np.float64))
+    if clip is not None:
+        low, high = np.percentile(sample, clip)
+        sample = np.clip(sample, np.float32(low), np.float32(high))
+    sample = sample - mean
+    return z_score(sample, np.ones(sample.shape, bool))
+
+
 def _to_frame(array: np.ndarray, frame: Frame) -> np.ndarray:
     """An array of the box, resampled to the prepared grid; float32."""
     return resample(array.astype(np.float32), frame.size, frame.ratio)
 
 
 def _code(case: Case, frame: Frame) -> np.ndarray:
-    regions = case.regions()[(slice(None), *frame.slices)]
+    regions = case.regions(frame.slices)
+    if frame.ratio == (1.0, 1.0, 1.0):
+        return regions.sum(0, dtype=np.uint8)
     shares = resample(regions.astype(np.float32), frame.size, frame.ratio)
     return (shares >= _HALF).sum(0, dtype=np.uint8)
 

@@ -143,8 +143,9 @@ def distinct(label: np.ndarray) -> frozenset[int]:
     [0, 1, 4]
     """
     if label.dtype == np.uint8:
-        seen = np.zeros(256, bool)
-        seen[label] = True
+        seen, there = np.zeros(256, bool), label[label != 0]  # most of a label is background
+        seen[there] = True
+        seen[0] = there.size < label.size
         return frozenset(np.flatnonzero(seen).tolist())
     return frozenset(int(v) for v in np.unique(label))
 
