@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from gliomakit import preprocess
+from gliomakit._brain import _without_holes
 from gliomakit.cases import Case, CaseFiles, Grid, loose
 from gliomakit.errors import GliomakitError
 from gliomakit.preprocess import (
+    _scale,
+    _scale_kept,
     brain_mask,
     cached,
     prepare,
@@ -395,3 +398,34 @@ def test_a_bad_case_among_many_is_named(tmp_path):
     with pytest.raises(GliomakitError, match=r"t1\.nii\.gz: cannot be read"):
         prepare_all(cases, tmp_path / "cache", workers=2)
     assert not list((tmp_path / "cache").glob(".writing-*"))
+
+
+# ---- the short ways give what the plain ones give --------------------------------------------
+
+
+@few
+@given(seed=st.integers(0, 2**31))
+def test_holes_are_filled_as_scipy_fills_them(seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((9, 8, 7)) < rng.uniform(0.2, 0.9)
+    np.testing.assert_array_equal(_without_holes(mask), ndimage.binary_fill_holes(mask))
+
+
+@pytest.mark.parametrize("clip", [(0.5, 99.5), None])
+def test_brain_voxels_alone_are_scaled_as_the_whole_box_is(clip):
+    case = make_case(seed=3)
+    inside = brain_mask(case.image)
+    frame = prepare(case).frame
+    covered, values = inside[frame.slices], case.image[0][frame.slices]
+    whole = _scale(values, covered, covered.astype(np.float32), covered, clip, frame)
+    np.testing.assert_array_equal(_scale_kept(values[covered], clip), whole[covered])
+
+
+def test_threads_change_nothing(monkeypatch):
+    case = make_case(seed=4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    one = prepare(case)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    several = prepare(case)
+    for name in ("image", "regions", "brain"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(several, name))

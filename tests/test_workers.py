@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from gliomakit import _workers, paths
-from gliomakit._workers import parallel
+from gliomakit._workers import in_threads, parallel
 from gliomakit.errors import GliomakitError
 
 
@@ -55,6 +56,24 @@ def test_workers_end_when_the_caller_stops(monkeypatch):
     next(jobs)
     jobs.close()
     assert len(children) == 2 and all(child.poll() is not None for child in children)
+
+
+def test_threads_keep_the_order_and_the_first_error(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    gate = threading.Barrier(3, timeout=20)
+
+    def work(item):
+        gate.wait()  # passes only if three run at once
+        if item:
+            raise ValueError(item)
+        return item
+
+    assert in_threads(work, [0, 0, 0]) == [0, 0, 0]
+    with pytest.raises(ValueError, match="1"):
+        in_threads(work, [0, 1, 2])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert set(in_threads(lambda _: threading.get_ident(), range(4))) == {threading.get_ident()}
+    assert in_threads(work, []) == []
 
 
 def test_folders(monkeypatch, tmp_path):
