@@ -348,7 +348,7 @@ plots.box_plot(values, intervals)
 # %% [markdown]
 # The last printed line is a mistake that looks like care. Voxels of one tumour are right or wrong
 # together; you have not asked more *patients* by counting more voxels. Patients are what you draw.
-# (And the guess? Both: the interval of WT is about ± 0.01 wide, that of ET more than ± 0.1.)
+# (And the guess? Look at the lines: WT's interval is narrow, ET's several times as wide.)
 #
 # The paper's Fig. 11 is a box plot of this kind, without points. Eight points are no box: show
 # them. And below about ten patients such an interval is too narrow itself.
@@ -630,7 +630,8 @@ plots.reliability(tables)
 # %% [markdown]
 # The ECE weighs each point by its voxels, and most stand in the first one. So ET has a small ECE
 # and a curve that is badly bent: look at both. Below the line a network promises too much, as here
-# for TC and ET; above it too little, as for WT, which fits the low threshold that validation chose.
+# for ET, and for TC where it is surest; above it too little, as for WT, which fits the low
+# threshold that validation chose.
 #
 # The second paper says that its method "helps to overcome the uncertainty", and measures none. Here
 # is one way. A probability near a half is a network that does not know. The *entropy* puts that
