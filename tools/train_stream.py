@@ -137,6 +137,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     from train_weights import RECIPE
 
+    from gliomakit._fill import Stored, pick_way
     from gliomakit._learner import Learner
     from gliomakit.model import save_model
     from gliomakit.patches import PatchSampler
@@ -146,18 +147,15 @@ def train(arguments: argparse.Namespace) -> None:
 
         def __init__(self, cases: list[Made], device: torch.device, **options):
             super().__init__(cases, **options)
-            self.device, self._keep = device, device.type != "cpu"
+            self.device, self._home, self.way = device, device, pick_way(device)
 
         def add(self, cases: list[Made]) -> None:
             self.cases += cases
             self._shapes = np.array([case.image.shape[1:] for case in self.cases])
             self._present = np.ones((len(self.cases), 4), bool)
 
-        def _volumes(self, index: int):
-            case = self.cases[index]
-            if not self._keep:
-                return case.image.numpy(), case.regions
-            return case.image, case.code
+        def _volume(self, index: int) -> Stored:
+            return Stored(self.cases[index].image, self.cases[index].code)
 
     device = torch.device(arguments.device)
     torch.backends.cudnn.benchmark = True  # all batches have one size
