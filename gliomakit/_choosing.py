@@ -15,7 +15,7 @@ from ._moving import lines, outlines, staged
 from ._picture import DARK, LIGHT, canvas
 from ._plate import DASHES
 from ._reliability import dark_panel
-from ._surface import distances, surface
+from ._surface import nearest, surface
 from .cases import Case
 from .errors import GliomakitError
 from .inference import postprocess
@@ -159,7 +159,7 @@ class _Choosing:
             return overlap, 0.0 if alike else whole
         # `metrics.hd95`, but for the way to the reference, which is measured once a region.
         skin, sides = surface(found[i]), np.array(self.case.spacing)
-        ways = self.away[skin], distances(self.skin, skin, sides)
+        ways = self.away[skin], nearest(self.skin, skin, sides, 0.95)
         return overlap, float(max(np.percentile(way, 95) for way in ways))
 
 

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from ._masks import box
+
 Stage = TypeVar("Stage")
 
 
@@ -35,15 +37,15 @@ def outlines(
     >>> [line.tolist() for line in outlines(np.ones((1, 1), bool), 2, 2)]
     [[[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [1.0, 2.0], [0.0, 1.0]]]
     """
-    if not mask.any():
+    where = box(mask)
+    if where is None:
         return []
     # A rim of zeros closes outlines at the border, and makes room for a single row.
-    rows, columns = mask.shape
-    padded = np.zeros((rows + 2, columns + 2), np.float32)
-    padded[1:-1, 1:-1] = mask
-    scale = np.array([width / columns, height / rows])
+    padded = np.pad(mask[where].astype(np.float32), 1)
+    first = np.array([where[1].start, where[0].start]) - 0.5
+    scale = np.array([width, height]) / mask.shape[::-1]
     lines = contour_generator(z=padded).lines(0.5)
-    return [(line - 0.5) * scale + (left, top) for line in lines]
+    return [(line + first) * scale + (left, top) for line in lines]
 
 
 def lines(panel: Axes, colour: str, dashes: object = "-", width: float = 1.5) -> LineCollection:

@@ -131,8 +131,8 @@ class _Planes:
             raise GliomakitError(f"a window of {width} around {level} shows nothing")
         for plate in self.plates:
             plane = plate.plane
-            plate.grey.set_data(view.cut(volume, plane, at))
-            plate.grey.set_clim(level - width / 2, level + width / 2)
+            shades = level - width / 2, level + width / 2
+            plate.look(view.cut(volume, plane, at), *shades)
             plate.cross.set_segments(_cross(*view.point(plane, at), *plate.size))
             cuts = {
                 source: [view.cut(mask, plane, at) for mask in regions]

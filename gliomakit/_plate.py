@@ -32,8 +32,10 @@ class Plate:
         panel.spines[:].set_visible(False)
         panel.set_title(plane, color=LIGHT, fontsize=11, pad=4, loc="left")
         place = {"extent": (0, wide, high, 0), "aspect": "auto", "animated": True}
-        self.grey = panel.imshow(np.zeros((1, 1)), cmap="gray", interpolation="bilinear", **place)
-        self.veil = panel.imshow(np.zeros((1, 1, 4)), interpolation="nearest", **place)
+        self.values, self.shades = np.zeros((1, 1)), (0.0, 1.0)
+        empty = np.zeros((1, 1, 4), np.uint8)
+        self.grey = panel.imshow(empty, interpolation="bilinear", **place)
+        self.veil = panel.imshow(empty, interpolation="nearest", **place)
         self.lines = {
             (source, region): lines(panel, REGION_COLOURS[region], dashes, 1.5)
             for source, dashes in DASHES.items()
@@ -52,6 +54,15 @@ class Plate:
         edges += [(wide / 2, -aside, HIGH[up]), (wide / 2, high + aside, LOW[up])]
         for x, y, letter in edges:
             panel.text(x, y, letter, color=QUIET, fontsize=11, ha="center", va="center")
+
+    def look(self, values: np.ndarray, black: float, white: float) -> None:
+        """Intensities (rows, columns), and those that are shown as black and as white."""
+        self.values, self.shades = values, (black, white)
+        # Ready colours: matplotlib takes twice as long for numbers that it has to turn into greys.
+        grey = np.full((*values.shape, 4), 255, np.uint8)
+        share = (values - np.float32(black)) / np.float32(white - black)
+        grey[..., :3] = (255 * np.clip(share, 0, 1) + 0.5)[..., None]
+        self.grey.set_data(grey)
 
     def show(
         self,

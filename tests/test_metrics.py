@@ -240,9 +240,28 @@ def test_hd95_of_an_empty_side():
     assert round(hd95(one, brats, (1, 1, 1)), 2) == 373.13
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("patience", [0, 1, 1e6])
+def test_columns_hold_what_a_distance_transform_finds(spacing, patience, transform, monkeypatch):
+    monkeypatch.setattr(_surface, "PATIENCE", patience)
+    sides = np.array(spacing, float)
+    for pred, ref in pairs():
+        if not (pred.any() and ref.any()):
+            continue
+        for order in "CF":
+            p, r = (np.array(_surface.surface(m), order=order) for m in (pred, ref))
+            every = ndimage.distance_transform_edt(~r, sampling=sides)[p]
+            assert _surface.nearest(p, r, sides) == pytest.approx(every, abs=1e-5)
+            some = _surface.nearest(p, r, sides, share=0.8)
+            known = np.isfinite(some)
+            assert some[known] == pytest.approx(every[known], abs=1e-5)
+            assert known.mean() >= 0.8 and every[~known].min(initial=1e9) >= some[known].max()
+
+
 def test_both_searches_find_the_same(monkeypatch):
     masks = [(p, r) for p, r in pairs() if p.any() and r.any()]
     monkeypatch.setattr(_surface, "_edt", lambda: None)
+    monkeypatch.setattr(_surface, "PATIENCE", 0)
     found = {}
     for share in (0.0, 2.0):  # always the distance transform, always the tree
         monkeypatch.setattr(_surface, "CROWDED", share)

@@ -67,7 +67,7 @@ def test_sliders_move_the_cross_in_all_planes(case):
     assert viewer.picture is before and bytes(viewer.image.value) != drawn
     after = [artist for panel in viewer.picture.axes for artist in panel.get_children()]
     assert [id(a) for a in after] == [id(a) for a in artists], "moved, not drawn anew"
-    shown = [np.asarray(plate.grey.get_array()) for plate in viewer.picture.stage.plates]
+    shown = [plate.values for plate in viewer.picture.stage.plates]
     view, volume = viewer.picture.stage.view, case.image[0]
     for found, expected in zip(shown, (volume[:, :, 4], volume[:, 21], volume[14])):
         inside = found[np.isin(found, expected)]
@@ -78,7 +78,7 @@ def test_sliders_move_the_cross_in_all_planes(case):
         down = plate.cross.get_segments()[2]
         assert across[0][1] == pytest.approx(y) and down[0][0] == pytest.approx(x)
         row, column = int(y / plate.size[1] * 1e6), x / plate.size[0]
-        grey = np.asarray(plate.grey.get_array())
+        grey = plate.values
         row, column = (int(s * n) for s, n in zip((y / plate.size[1], column), grey.shape))
         assert grey[row, column] == volume[14, 21, 4], "the cross is on the voxel"
 
@@ -88,7 +88,11 @@ def test_level_and_window_set_black_and_white(case):
     assert value(viewer, "level", "window") == pytest.approx(plots.levels(case, "flair"))
     viewer.set(level=70.0, window=20.0)
     for plate in viewer.picture.stage.plates:
-        assert plate.grey.get_clim() == (60.0, 80.0)
+        assert plate.shades == (60.0, 80.0)
+        drawn = np.asarray(plate.grey.get_array())
+        expected = 255 * np.clip((plate.values - 60) / 20, 0, 1)
+        assert np.abs(drawn[..., :3] - expected[..., None]).max() <= 0.5 + 1e-3
+        assert (drawn[..., 3] == 255).all()
 
 
 def test_another_sequence_brings_its_own_level(case):
@@ -97,8 +101,8 @@ def test_another_sequence_brings_its_own_level(case):
     viewer.controls["sequence"].value = "t1ce"
     assert value(viewer, "level", "window") == pytest.approx(plots.levels(case, "t1ce"))
     assert "T1ce" in viewer.picture.alt
-    grey = viewer.picture.stage.plates[0].grey
-    assert np.asarray(grey.get_array()).max() == case.image[2][:, :, 5].max()
+    plate = viewer.picture.stage.plates[0]
+    assert plate.values.max() == case.image[2][:, :, 5].max()
 
 
 def test_styles_and_opacity(case):
