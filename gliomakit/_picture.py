@@ -4,6 +4,8 @@ cannot see it."""
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,9 +66,7 @@ class Picture(Figure):
         for artist in sorted(_animated(self), key=lambda one: one.get_zorder()):
             self.draw_artist(artist)
         drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
-        packed = io.BytesIO()
-        drawn.convert("RGB").save(packed, "PNG", compress_level=1)
-        return packed.getvalue()
+        return _packed(np.asarray(drawn.convert("RGB")))
 
     def save(self, path: str | Path, dpi: float = 100) -> Path:
         """Write the picture as PNG."""
@@ -108,6 +108,25 @@ def legend(figure: Figure, handles: Sequence[Artist], x: float, place: str) -> N
 def _animated(figure: Figure) -> list[Artist]:
     parts = [child for panel in figure.axes for child in panel.get_children()]
     return [artist for artist in (*parts, *figure.texts) if artist.get_animated()]
+
+
+def _packed(pixels: np.ndarray) -> bytes:
+    """Pixels (rows, columns, 3), uint8, as PNG: each row as its difference from the one above.
+
+    Pillow tries every filter of the PNG specification on every row, and takes twice as long, a
+    quarter of a redraw.
+    """
+    rows, columns, _ = pixels.shape
+    lines = np.full((rows, 1 + 3 * columns), 2, np.uint8)  # 2: the filter "up"
+    flat = pixels.reshape(rows, -1)
+    lines[0, 1:] = flat[0]
+    np.subtract(flat[1:], flat[:-1], out=lines[1:, 1:])
+    header = struct.pack(">2I5B", columns, rows, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
 
 
 def _palette(pixels: np.ndarray) -> np.ndarray:

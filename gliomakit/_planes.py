@@ -139,7 +139,7 @@ class _Planes:
                 for source, regions in view.regions.items()
                 if regions is not None and styles[source] != "none"
             }
-            plate.show(cuts, styles, opacity)
+            plate.show(cuts, styles, opacity, at[view.through(plane)])
         x, y, z = at
         said = [f"cross at x {x}, y {y}, z {z}: {SEQUENCE_NAMES[sequence]} {volume[at]:.4g}"]
         said += [f"{s} {_innermost(r, at)}" for s, r in view.regions.items() if r is not None]

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.image import AxesImage
+from matplotlib.transforms import IdentityTransform
+from PIL import Image
 
 from ._axial import QUIET
+from ._masks import box
 from ._moving import lines, outlines
 from ._picture import DARK, LIGHT
 from ._upright import HIGH, LOW, PLANES
@@ -19,6 +23,21 @@ DASHES = {"reference": "-", "prediction": (0, (1.2, 1.2))}
 
 ENDS = (((-1, 0), "right", "center"), ((1, 0), "left", "center"), ((0, -1), "center", "bottom"))
 """Where the names of WT, TC and ET stand at their outlines: nested ones do not collide."""
+
+
+class Greys(AxesImage):
+    """An image of greys that fills its panel: Pillow enlarges it, in a fifth of the time that
+    matplotlib takes for its own `bilinear`."""
+
+    def make_image(self, renderer, magnification=1.0, unsampled=False):
+        (left, bottom), (right, top) = self.axes.bbox.get_points().round()
+        size = (
+            max(1, int((right - left) * magnification)),
+            max(1, int((top - bottom) * magnification)),
+        )
+        image = Image.fromarray(np.asarray(self.get_array()))
+        drawn = image.resize(size, Image.Resampling.BILINEAR).convert("RGBA")
+        return np.asarray(drawn)[::-1], left, bottom, IdentityTransform()
 
 
 class Plate:
@@ -33,9 +52,9 @@ class Plate:
         panel.set_title(plane, color=LIGHT, fontsize=11, pad=4, loc="left")
         place = {"extent": (0, wide, high, 0), "aspect": "auto", "animated": True}
         self.values, self.shades = np.zeros((1, 1)), (0.0, 1.0)
-        empty = np.zeros((1, 1, 4), np.uint8)
-        self.grey = panel.imshow(empty, interpolation="bilinear", **place)
-        self.veil = panel.imshow(empty, interpolation="nearest", **place)
+        self.grey = panel.add_image(Greys(panel, animated=True))
+        self.veil = panel.imshow(np.zeros((1, 1, 4), np.uint8), interpolation="nearest", **place)
+        self.known: dict[tuple[str, str], tuple[int, list[np.ndarray]]] = {}
         self.lines = {
             (source, region): lines(panel, REGION_COLOURS[region], dashes, 1.5)
             for source, dashes in DASHES.items()
@@ -58,32 +77,30 @@ class Plate:
     def look(self, values: np.ndarray, black: float, white: float) -> None:
         """Intensities (rows, columns), and those that are shown as black and as white."""
         self.values, self.shades = values, (black, white)
-        # Ready colours: matplotlib takes twice as long for numbers that it has to turn into greys.
-        grey = np.full((*values.shape, 4), 255, np.uint8)
         share = (values - np.float32(black)) / np.float32(white - black)
-        grey[..., :3] = (255 * np.clip(share, 0, 1) + 0.5)[..., None]
-        self.grey.set_data(grey)
+        self.grey.set_data((255 * np.clip(share, 0, 1) + 0.5).astype(np.uint8))
 
     def show(
         self,
         cuts: Mapping[str, Sequence[np.ndarray]],
         styles: Mapping[str, str],
         opacity: Mapping[str, float],
+        at: int,
     ) -> None:
-        """Masks of WT, TC and ET by source, as veil or as outlines."""
+        """Masks of WT, TC and ET by source, as veil or as outlines; `at` numbers the slice."""
         filled = {source: masks for source, masks in cuts.items() if styles[source] == "fill"}
-        self.veil.set_visible(bool(filled))
-        if filled:
-            self.veil.set_data(_veil(filled, opacity))
+        self._fill(filled, opacity)
         named = dict.fromkeys(REGIONS)
         for (source, region), drawn in self.lines.items():
             found = []
             if source in cuts and opacity[region] > 0:
-                mask = cuts[source][REGIONS.index(region)]
-                found = outlines(mask, *self.size)
+                outlined = styles[source] == "outline"
+                if outlined or named[region] is None:
+                    found = self._outlines(source, region, cuts[source], at)
                 if found and named[region] is None:
                     named[region] = np.concatenate(found)
-            drawn.set_segments(found if styles[source] == "outline" else [])
+                found = found if outlined else []
+            drawn.set_segments(found)
             drawn.set_alpha(opacity[region])
         for (region, name), (way, ha, va) in zip(self.names.items(), ENDS):
             points = named[region]
@@ -91,17 +108,50 @@ class Plate:
             if points is not None:
                 name.set(position=points[(points @ way).argmax()], ha=ha, va=va)
 
+    def _outlines(
+        self, source: str, region: str, masks: Sequence[np.ndarray], at: int
+    ) -> list[np.ndarray]:
+        """One slider moves one plane: outlines are found once for each slice."""
+        if self.known.get((source, region), (None,))[0] != at:
+            mask = masks[REGIONS.index(region)]
+            self.known[source, region] = at, outlines(mask, *self.size)
+        return self.known[source, region][1]
 
-def _veil(filled: Mapping[str, Sequence[np.ndarray]], opacity: Mapping[str, float]) -> np.ndarray:
-    """Colours and opacity of each voxel, uint8 (rows, columns, 4): those of the innermost region
-    that is shown. A prediction is striped, over the reference."""
-    rows, columns = next(iter(filled.values()))[0].shape
-    veil = np.zeros((rows, columns, 4), np.uint8)
+    def _fill(
+        self, filled: Mapping[str, Sequence[np.ndarray]], opacity: Mapping[str, float]
+    ) -> None:
+        """The veil of colour, no larger than what it covers: the smaller, the sooner drawn."""
+        shown = [
+            mask
+            for masks in filled.values()
+            for mask, region in zip(masks, REGIONS)
+            if opacity[region] > 0
+        ]
+        where = box(np.any(shown, axis=0)) if shown else None
+        self.veil.set_visible(where is not None)
+        if where is None:
+            return
+        self.veil.set_data(_veil(filled, opacity, where))
+        rows, columns = shown[0].shape
+        (top, bottom), (left, right) = ((s.start, s.stop) for s in where)
+        across, down = self.size[0] / columns, self.size[1] / rows
+        self.veil.set_extent((left * across, right * across, bottom * down, top * down))
+
+
+def _veil(
+    filled: Mapping[str, Sequence[np.ndarray]],
+    opacity: Mapping[str, float],
+    where: tuple[slice, slice],
+) -> np.ndarray:
+    """Colours and opacity of each voxel in a box, uint8 (rows, columns, 4): those of the innermost
+    region that is shown. A prediction is striped, over the reference."""
+    rows, columns = (np.arange(s.start, s.stop) for s in where)
+    stripes = np.add.outer(rows, columns) % 4 < 2
+    veil = np.zeros((*stripes.shape, 4), np.uint8)
     for source, masks in filled.items():
-        stripes = np.add.outer(np.arange(rows), np.arange(columns)) % 4 < 2
         for mask, region in zip(masks, REGIONS):
             if opacity[region] > 0:
                 colour = (*to_rgb(REGION_COLOURS[region]), opacity[region])
-                chosen = mask & stripes if source == "prediction" else mask
+                chosen = mask[where] & stripes if source == "prediction" else mask[where]
                 veil[chosen] = np.round(255 * np.array(colour)).astype(np.uint8)
     return veil

@@ -110,11 +110,11 @@ class _Pulling:
 
     def __init__(self, figure: Figure | None):
         self.figure = canvas(figure, 11.5, 3.2, DARK)
-        grid = {"width_ratios": [1, 1, 1, 1, 0.85], "wspace": 0.06}
+        grid = {"width_ratios": [1, 1, 1, 1, 0.95], "wspace": 0.06}
         self.panels = list(self.figure.subplots(1, 5, gridspec_kw=grid))
         self.figure.subplots_adjust(left=0.008, right=0.955, bottom=0.09, top=0.84)
-        words = {"color": LIGHT, "fontsize": 10.5, "animated": True, "linespacing": 1.3}
-        self.maps, self.borders, self.titles = [], [], []
+        words = {"color": LIGHT, "fontsize": 10.5, "animated": True}
+        self.maps, self.borders, self.names, self.titles = [], [], [], []
         for number, panel in enumerate(self.panels[:4]):
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
@@ -123,16 +123,21 @@ class _Pulling:
             self.maps.append(panel.imshow(np.zeros((1, 1)), **{"vmin": 0} | look, **place))
             for colour, width in ((DARK, 3.5), (LIGHT, 1.5)):
                 self.borders.append(lines(panel, colour, width=width))
+            # What changes with every move stands apart: letters are slow to draw.
+            self.names.append(panel.set_title("", color=LIGHT, fontsize=10.5, pad=19))
             at = {"transform": panel.transAxes, "ha": "center", "va": "bottom"}
             self.titles.append(panel.text(0.5, 1.02, "", **at, **words))
         bars = self.panels[4]
         dark_panel(bars)
-        # The names stand in the bars: beside them there is a map.
-        bars.set(xlim=(0, 1), ylim=(len(CLASSES) - 0.5, -0.5), yticks=[], xticks=[0, 0.5, 1])
+        # The names stand above the bars: beside them there is a map.
+        bars.set(xlim=(0, 1), ylim=(len(CLASSES) - 0.4, -0.6), yticks=[], xticks=[0, 0.5, 1])
         bars.set_title("the losses", color=LIGHT, fontsize=10.5, pad=5)
-        self.bars = bars.barh(range(len(CLASSES)), 0, 0.8, color=COLOURS[2], alpha=0.45)
-        small = {"fontsize": 9, "va": "center", "animated": True}
-        self.values = [bars.text(0.02, i, "", color=LIGHT, **small) for i in range(len(CLASSES))]
+        rows = np.arange(len(CLASSES))
+        self.bars = bars.barh(rows + 0.36, 0, 0.24, color=COLOURS[2])
+        small = {"fontsize": 8.5, "va": "center", "color": LIGHT}
+        for row, name in zip(rows, CLASSES):
+            bars.text(0.01, row, name, **small)
+        self.values = [bars.text(1, i, "", ha="right", animated=True, **small) for i in rows]
         for bar in self.bars:
             bar.set_animated(True)
         legend = (("+  toward tumour", TOWARD, 0.21), ("−  away from tumour", AWAY, 0.33))
@@ -147,20 +152,22 @@ class _Pulling:
         for drawn in self.borders:
             drawn.set_segments(border)
         self.maps[0].set_data(probability)
-        self.titles[0].set_text(f"probability of tumour\n{reference.sum()} voxels of tumour")
+        self.titles[0].set_text(f"{reference.sum()} voxels of tumour")
         said = []
+        for heading, name in zip(self.names, ("probability of tumour", *shown)):
+            heading.set_text(name)
         for drawn, title, name in zip(self.maps[1:], self.titles[1:], shown):
             ways = pulls[name][1]
             most = float(ways.flat[np.abs(ways).argmax()])
             drawn.set_data(ways)
             drawn.set_clim(-abs(most) or -1, abs(most) or 1)
             words = f"largest pull {_short(most)}" if most else "no pull at all"
-            title.set_text(f"{name}\n{words}")
+            title.set_text(words)
             said.append(f"{name}, {words}")
         for bar, text, name in zip(self.bars, self.values, CLASSES):
             value = pulls[name][0]
             bar.set_width(min(value, 1))
-            text.set_text(f"{name}  {value:.3f}")
+            text.set_text(f"{value:.3f}")
         values = ", ".join(f"{name} {pulls[name][0]:.3f}" for name in CLASSES)
         self.figure.alt = (
             f"The probability of tumour in {' × '.join(map(str, probability.shape))} voxels, "

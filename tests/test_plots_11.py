@@ -313,8 +313,12 @@ def test_pulling_shows_pulls_and_moves():
     for drawn, name in zip(figure.stage.maps[1:], shown):
         assert np.array_equal(np.asarray(drawn.get_array()), pull(name, probability, reference)[1])
     said = [text.get_text() for text in figure.stage.values]
-    expected = [f"{name}  {pull(name, probability, reference)[0]:.3f}" for name in CLASSES]
+    expected = [f"{pull(name, probability, reference)[0]:.3f}" for name in CLASSES]
     assert said == expected
+    words = [text.get_text() for text in figure.stage.panels[4].texts]
+    assert words[: len(CLASSES)] == list(CLASSES), "each loss is named in its row"
+    titles = [panel.get_title() for panel in figure.stage.panels[:4]]
+    assert titles == ["probability of tumour", *shown]
     for wrong, words in (
         ((probability[:3], reference), "the same for both"),
         ((np.where(reference, 1.0, 0.5), reference), "neither included"),
