@@ -1,10 +1,15 @@
-"""Sixteen foreground-balanced patches of 64³ with flips and rotation, up to the finished batch."""
+"""Sixteen foreground-balanced patches of 64³ with flips and rotation, up to the finished batch.
+
+From a case of 4 × 240 × 240 × 155; and once from the same case cut to its brain, as we prepare it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from types import SimpleNamespace
 
+import numpy as np
 import torch
 import torchio
 from monai.transforms import (
@@ -15,6 +20,7 @@ from monai.transforms import (
     RandRotate90d,
 )
 
+from gliomakit.cases import Case
 from gliomakit.patches import PatchSampler
 from gliomakit.preprocess import prepare
 
@@ -24,11 +30,28 @@ from .metrics import case
 NUMBER, SIDE = 16, 64
 
 
+def volumes(exam: Case) -> dict[str, SimpleNamespace]:
+    """The case on its whole grid, and prepared: what a sampler needs of it."""
+    whole = {
+        "image": np.ascontiguousarray(exam.image, np.float32),
+        "regions": exam.regions().sum(0, dtype=np.uint8),
+    }
+    return {
+        "4 × 240 × 240 × 155": SimpleNamespace(**whole, present=exam.present),
+        "the brain's box": prepare(exam),
+    }
+
+
 def rows(quick: bool = False) -> Iterator[Comparison]:
-    prepared = prepare(case())
-    sampler = PatchSampler(prepared, size=SIDE, foreground=0.5, seed=0)
+    for name, volume in volumes(case()).items():
+        yield from of(name, volume, everything=name.startswith("4"))
+
+
+def of(name: str, volume: SimpleNamespace, everything: bool) -> Iterator[Comparison]:
+    """Against each peer, with floors; or against the first alone, without."""
+    sampler = PatchSampler(volume, size=SIDE, foreground=0.5, seed=0)
     steps, room = count(), sampler.batch(NUMBER)
-    image, label = torch.from_numpy(prepared.image), torch.from_numpy(prepared.regions)[None]
+    image, label = torch.from_numpy(volume.image), torch.from_numpy(volume.regions)[None]
     data, keys = {"image": image, "label": label}, ["image", "label"]
     flips = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
     turn = RandRotate90d(keys, prob=0.75, spatial_axes=(0, 1))
@@ -63,7 +86,8 @@ def rows(quick: bool = False) -> Iterator[Comparison]:
     )
     target = torch.empty_like(room.image)
     bound = ("copy of the batch", lambda: target.copy_(room.image))
-    for peer, theirs, floor in peers:
+    for peer, theirs, floor in peers if everything else peers[:1]:
         assert ours().shape == theirs().shape == (NUMBER, 4, SIDE, SIDE, SIDE)
-        work = f"{NUMBER} patches of {SIDE}³, balanced, flipped, turned"
+        work = f"{NUMBER} patches of {SIDE}³ from {name}, balanced, flipped, turned"
+        floor = floor if everything else None
         yield compare(work, ours, peer, theirs, floor=floor, bound=bound)

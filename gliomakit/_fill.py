@@ -1,8 +1,8 @@
 """The voxels of a batch: cut out of volumes, turned and flipped, in one of three ways.
 
     "plain"   torch, one step after the other, easy to read: what the other two are tested against
-    "views"   for processors: a turned and flipped view is copied once, patches side by side in
-              threads; nothing is cut out or padded in between
+    "views"   for processors: the window in the volume is copied into a view of the batch that lies
+              as the volume does; only what is reversed is copied twice
     "triton"  for GPUs: one launch for the whole batch (`_kernels`)
 
 All three write the same bits.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Protocol
@@ -57,10 +56,12 @@ class Stored:
     scale: Tensor | None = None
 
     @cached_property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image and label as NumPy sees them."""
-        both = self.image, self.label
-        return tuple(a.numpy() if isinstance(a, Tensor) else a for a in both)
+    def tensors(self) -> tuple[Tensor, Tensor | None]:
+        """Image and label as PyTorch sees them; nothing is copied."""
+        with warnings.catch_warnings():  # of arrays that must not be written: nobody does
+            warnings.simplefilter("ignore", UserWarning)
+            both = self.image, self.label
+            return tuple(None if a is None else torch.as_tensor(a) for a in both)
 
     @cached_property
     def row(self) -> np.ndarray:
@@ -177,20 +178,18 @@ def _patch(
 
 
 def _views(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
-    images, codes, size = image.numpy(), code.numpy(), tuple(image.shape[2:])
-
-    def one(i: int) -> None:
-        (volume, label), scale = (of := volumes[plan.case[i]]).arrays, of.factors
-        turned = plan.origin[i], size, *as_views(int(plan.turns[i]), plan.flip[i])
-        _copy(images[i], volume, *turned)
-        if scale is not None:
-            images[i] *= scale[:, None, None, None]
-        if label is None:
-            codes[i] = 0
+    swap, reverse = _exchange(plan.turns, plan.flip)
+    for i, index in enumerate(plan.case):
+        volume = volumes[index]
+        of_image, of_label = volume.tensors
+        turned = plan.origin[i].tolist(), bool(swap[i]), reverse[i].tolist()
+        _copy(image[i], of_image, *turned)
+        if volume.scale is not None:
+            image[i] *= volume.scale[:, None, None, None]
+        if of_label is None:
+            code[i] = 0
         else:
-            _copy(codes[i], label, *turned)
-
-    _each(one, len(plan.case))
+            _copy(code[i], of_label, *turned)
 
 
 def _triton(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
@@ -219,12 +218,6 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Volumes, Turns], None]] = {
 }
 
 
-def as_views(turns: int, flip: np.ndarray) -> tuple[bool, tuple[int, ...]]:
-    """Turns and flips as one exchange of x and y and a step of 1 or -1 along each axis."""
-    swap, reverse = _exchange(turns, np.asarray(flip))
-    return bool(swap), tuple(-1 if back else 1 for back in reverse)
-
-
 def _exchange(turns: np.ndarray | int, flip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each patch: whether x and y are exchanged, and (…, 3) which axes are reversed then."""
     turns, reverse = np.asarray(turns), flip.copy()
@@ -235,46 +228,27 @@ def _exchange(turns: np.ndarray | int, flip: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _copy(
-    out: np.ndarray,
-    volume: np.ndarray,
-    origin: np.ndarray,
-    size: tuple[int, ...],
-    swap: bool,
-    steps: tuple[int, ...],
+    out: Tensor, volume: Tensor, origin: Sequence[int], swap: bool, reverse: Sequence[bool]
 ) -> None:
     """Copy the window at `origin` into `out` (…, x, y, z), turned and flipped."""
     # The same memory, seen the way the volume lies: what is written there comes out turned.
-    seen = out[(..., *(slice(None, None, step) for step in steps))]
-    seen = seen.swapaxes(-3, -2) if swap else seen
-    ends = [(int(o), int(o) + s, n) for o, s, n in zip(origin, size, volume.shape[-3:])]
-    inside = (..., *(slice(max(a, 0), max(min(b, n), 0)) for a, b, n in ends))
-    if all(a >= 0 and b <= n for a, b, n in ends):
-        if steps[2] > 0:
-            seen[...] = volume[inside]
-        else:
-            # Rows read backwards come slowly from memory and fast from the cache: 64³ of float32,
-            # a sequence, fit in there.
-            for to, source in zip(seen, volume[inside]):
-                to[...] = np.ascontiguousarray(source)
-        return
-    seen[...] = 0
-    there = (..., *(slice(max(-a, 0), max(min(b, n) - a, 0)) for a, b, n in ends))
-    seen[there] = volume[inside]
+    seen, back = (
+        (out.transpose(-3, -2), (reverse[1], reverse[0], reverse[2])) if swap else (out, reverse)
+    )
+    inside = (slice(max(o, 0), max(o + side, 0)) for o, side in zip(origin, seen.shape[-3:]))
+    window = volume[(..., *inside)]
+    axes = [axis - 3 for axis in range(3) if back[axis]]
+    if window.shape != seen.shape:
+        seen.zero_()
+        part = zip(origin, window.shape[-3:], seen.shape[-3:], back)
+        seen = seen[(..., *(_place(*axis) for axis in part))]
+    seen.copy_(window.flip(axes) if axes else window)
 
 
-def _each(function: Callable[[int], None], n: int) -> None:
-    """Call it for 0 to n - 1, in as many threads as PyTorch uses; NumPy's copies run at once."""
-    threads = min(torch.get_num_threads(), n)
-    if threads < 2:
-        for i in range(n):
-            function(i)
-    else:
-        list(_pool(threads).map(function, range(n)))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "patches")
+def _place(start: int, length: int, side: int, flipped: bool) -> slice:
+    """Where along an axis of a patch the part lies that is inside the volume."""
+    first = max(-start, 0)
+    return slice(side - first - length, side - first) if flipped else slice(first, first + length)
 
 
 def _owned(array: np.ndarray | Tensor) -> np.ndarray | Tensor:
