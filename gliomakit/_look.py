@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from ._brain import bounds, brain_mask, cut_off
+from ._brain import background, bounds, brain_mask, cut_off
 from .cases import Case
 from .regions import SEQUENCES
 
@@ -81,8 +81,7 @@ def look(case: Case) -> Look:
     np.nan_to_num(image, copy=False, posinf=0, neginf=0)
     spacing = tuple(float(s * k) for s, k in zip(case.spacing, every))
     brain = brain_mask(image) if case.mask is None else np.asarray(case.mask, bool)[thin]
-    everywhere = tuple(slice(0, n) for n in brain.shape)
-    covered = np.stack([brain & ~cut_off(channel, brain, everywhere) for channel in image])
+    covered = np.stack([brain & ~cut_off(c, brain, background(c)) for c in image])
     return Look(
         image=image,
         names=tuple(case.present),

@@ -38,6 +38,9 @@ DEFLATE_LIMIT = 1032
 SLACK = 1 << 20
 """Bytes that may follow the voxels, and that a small stream may exceed the limit by."""
 
+PIECE = 1 << 18
+"""Bytes that are read and unpacked at once: they stay in the processor's cache."""
+
 GEOMETRY = (
     ["pixdim", "xyzt_units", "qform_code", "sform_code"]
     + [f"quatern_{c}" for c in "bcd"]
@@ -192,23 +195,25 @@ def _inflate_start(start: bytes, path: Path) -> bytes:
         raise _damaged(path) from None
 
 
-def _unpacked(path: Path, packed: bool, count: int) -> bytes:
-    """The first `count` bytes of the unpacked file, whose stream is read to its checksum."""
-    parts, missing, pending, unpack = [], count, b"", zlib.decompressobj(wbits=31)
+def _unpacked(path: Path, packed: bool, count: int) -> np.ndarray:
+    """The first `count` bytes of the unpacked file, uint8, whose stream is read to its checksum."""
+    found, filled = np.empty(count, np.uint8), 0
+    pending, unpack = b"", zlib.decompressobj(wbits=31)
     try:
         with open(path, "rb") as stream:
             if not packed:
-                parts = [stream.read(count)]
-                missing -= len(parts[0])
-            while packed and (pending := pending or stream.read(1 << 20)):
+                filled = stream.readinto(found)
+            while packed and (pending := pending or stream.read(PIECE)):
                 if unpack.eof:  # several streams in a row are one file
                     if not pending.startswith(b"\x1f\x8b"):
                         break
                     unpack = zlib.decompressobj(wbits=31)
-                parts.append(unpack.decompress(pending, max(missing, 0) + SLACK))
+                part = unpack.decompress(pending, PIECE)
                 pending = unpack.unused_data or unpack.unconsumed_tail
-                missing -= len(parts[-1])
-                if missing <= -SLACK:
+                kept = max(min(len(part), count - filled), 0)
+                found[filled : filled + kept] = np.frombuffer(part, np.uint8, kept)
+                filled += len(part)
+                if filled - count >= SLACK:
                     raise GliomakitError(
                         "it holds more voxels than its header says: it is damaged", where=path
                     )
@@ -216,9 +221,10 @@ def _unpacked(path: Path, packed: bool, count: int) -> bytes:
         raise _damaged(path) from None
     except OSError as error:
         raise GliomakitError(f"cannot be read: {error.strerror or error}", where=path) from None
-    if missing > 0 or (packed and not unpack.eof):
+    if filled < count or (packed and not unpack.eof):
         raise GliomakitError("it is cut off: its end is missing", where=path, todo="get it again")
-    return b"".join(parts)
+    found.flags.writeable = False
+    return found
 
 
 def _header(head: bytes, path: Path) -> Nifti1Header:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from ._brain import bounds, brain_mask, cut_off
+from ._brain import background, bounds, brain_mask, cut_off
 from ._cache import digest, fetch, key_of, store
 from ._frame import Frame, Span, resample, restore
 from ._workers import cores, in_threads, parallel
@@ -44,6 +45,9 @@ artefact would else set the scale for all others."""
 
 VERSION = 1
 """Part of every cache key: raise it when `prepare` gives other arrays."""
+
+FEW = 100
+"""Ranks in a hundredth of the values by which a percentile may be off; more is looked up in all."""
 
 _HALF = 0.5 - 1e-4  # a share of exactly one half may be a rounding error short of it
 
@@ -95,7 +99,8 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
 
     Raises `GliomakitError` if there is no brain, or a sequence holds one value only.
     """
-    brain = brain_mask(case.image) if case.mask is None else np.asarray(case.mask, bool)
+    empty = in_threads(background, case.image)
+    brain = brain_mask(case.image, empty) if case.mask is None else np.asarray(case.mask, bool)
     box = bounds(brain)
     if box is None:
         raise GliomakitError(
@@ -114,27 +119,33 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
 
     def fill(sequence: str) -> None:
         channel = SEQUENCES.index(sequence)
-        covered = inside & ~cut_off(case.image[channel], inside, frame.slices)
         values = case.image[channel][frame.slices]
-        if not np.isfinite(values[covered]).all():
+        covered = inside & ~cut_off(values, inside, empty[channel])
+        sample = values[covered]
+        if not np.isfinite(sample).all():
             raise GliomakitError(f"{sequence} has voxels that are no numbers", where=case.name)
-        if not covered.any() or np.ptp(values[covered]) == 0:
+        if not sample.size or sample.min() == sample.max():
             raise GliomakitError(
                 f"{sequence} holds one value only inside the brain",
                 where=case.name,
                 todo="leave this sequence out",
             )
         if frame.ratio == (1.0, 1.0, 1.0):
-            image[channel][covered] = _scale_kept(values[covered], clip)
+            image[channel][covered] = _scale_kept(sample, clip)
             return
         share = filled if (covered == inside).all() else _to_frame(covered, frame)
-        image[channel] = _scale(values, covered, share, prepared_brain, clip, frame)
+        values = _clipped(values, sample, covered, clip)
+        image[channel] = _scale(values, share, prepared_brain, frame)
 
-    in_threads(fill, [sequence for sequence in SEQUENCES if sequence in case.present])
+    # The label comes last: without one, so does nothing.
+    jobs = [partial(fill, sequence) for sequence in SEQUENCES if sequence in case.present]
+    if case.label is not None:
+        jobs.append(partial(_code, case, frame))
+    *_, regions = in_threads(lambda job: job(), jobs)
     return Prepared(
         name=case.name,
         image=image,
-        regions=None if case.label is None else _code(case, frame),
+        regions=regions,
         brain=prepared_brain,
         present=tuple(case.present),
         affine=frame.affine(case.affine),
@@ -289,24 +300,21 @@ def _key(files: CaseFiles, folder: Path, spacing: Spacing, clip: Clip) -> str:
     )
 
 
-def _scale(
-    values: np.ndarray,
-    covered: np.ndarray,
-    share: np.ndarray,
-    brain: np.ndarray,
-    clip: Clip,
-    frame: Frame,
-) -> np.ndarray:
-    """One sequence: clipped over the voxels it covers, resampled over them alone, z-scored.
+def _clipped(values: np.ndarray, sample: np.ndarray, covered: np.ndarray, clip: Clip) -> np.ndarray:
+    """One sequence, clipped over the voxels it covers, `sample`; 0 elsewhere, and 0 their mean.
+
+    Measured from the mean a large offset costs no digits of a float32 when voxels are averaged.
+    """
+    if clip is not None:
+        values = np.clip(values, *_limits(sample, clip))
+    return np.where(covered, values - np.float32(sample.mean(dtype=np.float64)), 0)
+
+
+def _scale(values: np.ndarray, share: np.ndarray, brain: np.ndarray, frame: Frame) -> np.ndarray:
+    """What `_clipped` gives, resampled over the voxels covered alone, z-scored.
 
     share: how much of each prepared voxel the sequence covers.
     """
-    sample = values[covered]
-    if clip is not None:
-        low, high = np.percentile(sample, clip)
-        values = np.clip(values, np.float32(low), np.float32(high))
-    # Measured from the mean, so that a large offset costs no digits of a float32 in the average.
-    values = np.where(covered, values - np.float32(sample.mean(dtype=np.float64)), 0)
     out = _to_frame(values, frame)
     there = brain & (share > 0)
     out = np.divide(out, share, out=np.zeros_like(out), where=there)
@@ -314,13 +322,35 @@ def _scale(
 
 
 def _scale_kept(sample: np.ndarray, clip: Clip) -> np.ndarray:
-    """`_scale` where nothing is resampled: the voxels of the brain alone, the same to the bit."""
+    """The same where nothing is resampled: the voxels covered alone, the same to the bit."""
     mean = np.float32(sample.mean(dtype=np.float64))
     if clip is not None:
-        low, high = np.percentile(sample, clip)
-        sample = np.clip(sample, np.float32(low), np.float32(high))
+        sample = np.clip(sample, *_limits(sample, clip))
     sample = sample - mean
     return z_score(sample, np.ones(sample.shape, bool))
+
+
+def _limits(sample: np.ndarray, clip: tuple[float, float]) -> list[np.float32]:
+    """`np.percentile`, the same to the bit, in a quarter of the time: of the values sorted only
+    those are looked at that a sample says may be it."""
+    few = np.sort(sample[::101])
+    found = []
+    for percent in clip:
+        place = (sample.size - 1) * (percent / 100)
+        k, part = int(place), place % 1
+        about = k // 101
+        first, last = max(about - FEW, 0), about + FEW
+        low = few[first] if first else -np.inf
+        high = few[last] if last < len(few) else np.inf
+        below = np.count_nonzero(sample < low)
+        near = sample[(sample >= low) & (sample <= high)]
+        if not below <= k < k + 1 < below + len(near):  # a sample like no other
+            found.append(np.float32(np.percentile(sample, percent)))
+            continue
+        a, b = np.partition(near, (k - below, k - below + 1))[k - below : k - below + 2]
+        a, b, step = (np.float64(v) for v in (a, b, b - a))
+        found.append(np.float32(b - step * (1 - part) if part >= 0.5 else a + step * part))
+    return found
 
 
 def _to_frame(array: np.ndarray, frame: Frame) -> np.ndarray:

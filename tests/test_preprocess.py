@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from gliomakit import preprocess
-from gliomakit._brain import _without_holes
+from gliomakit._brain import _whole
 from gliomakit.cases import Case, CaseFiles, Grid, loose
 from gliomakit.errors import GliomakitError
 from gliomakit.preprocess import (
-    _scale,
-    _scale_kept,
     brain_mask,
     cached,
     prepare,
@@ -408,7 +406,26 @@ def test_a_bad_case_among_many_is_named(tmp_path):
 def test_holes_are_filled_as_scipy_fills_them(seed):
     rng = np.random.default_rng(seed)
     mask = rng.random((9, 8, 7)) < rng.uniform(0.2, 0.9)
-    np.testing.assert_array_equal(_without_holes(mask), ndimage.binary_fill_holes(mask))
+    pieces, n = ndimage.label(mask)
+    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
+    expected = ndimage.binary_fill_holes(pieces == sizes.argmax() + 1)
+    np.testing.assert_array_equal(_whole(mask), expected)
+
+
+@few
+@given(seed=st.integers(0, 2**31), kind=st.sampled_from(["whole", "real", "two values", "sorted"]))
+def test_limits_are_numpys_percentiles(seed, kind):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=rng.integers(2, 200_000)).astype(np.float32)
+    values = {
+        "whole": np.round(40 * values),
+        "real": values,
+        "two values": (values > 2).astype(np.float32),
+        "sorted": np.repeat(np.sort(values), 101)[: values.size],
+    }[kind]
+    for clip in ((0.5, 99.5), (0.0, 100.0), (25.0, 50.0)):
+        expected = np.percentile(values, clip).astype(np.float32)
+        np.testing.assert_array_equal(preprocess._limits(values, clip), expected)
 
 
 @pytest.mark.parametrize("clip", [(0.5, 99.5), None])
@@ -417,8 +434,9 @@ def test_brain_voxels_alone_are_scaled_as_the_whole_box_is(clip):
     inside = brain_mask(case.image)
     frame = prepare(case).frame
     covered, values = inside[frame.slices], case.image[0][frame.slices]
-    whole = _scale(values, covered, covered.astype(np.float32), covered, clip, frame)
-    np.testing.assert_array_equal(_scale_kept(values[covered], clip), whole[covered])
+    clipped = preprocess._clipped(values, values[covered], covered, clip)
+    whole = preprocess._scale(clipped, covered.astype(np.float32), covered, frame)
+    np.testing.assert_array_equal(preprocess._scale_kept(values[covered], clip), whole[covered])
 
 
 def test_threads_change_nothing(monkeypatch):

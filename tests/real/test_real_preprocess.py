@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomakit._brain import bounds, cut_off
+from gliomakit._brain import background, bounds, cut_off
 from gliomakit.cases import CaseFiles, find_cases, loose
 from gliomakit.preprocess import brain_mask, cached, prepare, restore, to_regions_array
 
@@ -51,7 +51,9 @@ def test_a_field_of_view_that_ends_early():
         case = files.read()
         brain = brain_mask(case.image)
         box = tuple(slice(*span) for span in bounds(brain))
-        found[case.name] = [int(cut_off(c, brain[box], box).sum()) for c in case.image]
+        found[case.name] = [
+            int(cut_off(c[box], brain[box], background(c)).sum()) for c in case.image
+        ]
     assert found["BRATS_119"] == [0, 0, 0, 0]
     flair, *others = found["BRATS_009"]
     assert flair > 30_000 and others == [0, 0, 0]
