@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ._brain import background, bounds, brain_mask, cut_off
 from ._cache import digest, fetch, key_of, store
 from ._frame import Frame, Span, resample, restore
+from ._intensities import Clip, clipped, scale, scale_kept, z_score
 from ._workers import cores, in_threads, parallel
 from .cases import Case, CaseFiles
 from .errors import GliomakitError
@@ -46,13 +47,9 @@ artefact would else set the scale for all others."""
 VERSION = 1
 """Part of every cache key: raise it when `prepare` gives other arrays."""
 
-FEW = 100
-"""Ranks in a hundredth of the values by which a percentile may be off; more is looked up in all."""
-
 _HALF = 0.5 - 1e-4  # a share of exactly one half may be a rounding error short of it
 
 Spacing = float | tuple[float, float, float] | None
-Clip = tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +128,11 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
                 todo="leave this sequence out",
             )
         if frame.ratio == (1.0, 1.0, 1.0):
-            image[channel][covered] = _scale_kept(sample, clip)
+            image[channel][covered] = scale_kept(sample, clip)
             return
         share = filled if (covered == inside).all() else _to_frame(covered, frame)
-        values = _clipped(values, sample, covered, clip)
-        image[channel] = _scale(values, share, prepared_brain, frame)
+        values = clipped(values, sample, covered, clip)
+        image[channel] = scale(values, share, prepared_brain, frame)
 
     # The label comes last: without one, so does nothing.
     jobs = [partial(fill, sequence) for sequence in SEQUENCES if sequence in case.present]
@@ -163,21 +160,6 @@ def to_regions_array(code: np.ndarray) -> np.ndarray:
            [0, 0, 0, 1]])
     """
     return np.stack([code >= 1, code >= 2, code >= 3])
-
-
-def z_score(volume: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """A volume with mean 0 and standard deviation 1 over the voxels inside, and 0 elsewhere.
-
-    inside: bool, of the volume's shape. Where all values inside are equal, they become 0. Returned
-    as float32.
-
-    >>> z_score(np.array([0, 2, 4, 100]), np.array([False, True, True, False]))
-    array([ 0., -1.,  1.,  0.], dtype=float32)
-    """
-    values = volume[inside].astype(np.float64)
-    spread = values.std()
-    scaled = (volume - np.float32(values.mean())) / np.float32(spread if spread > 0 else 1)
-    return np.where(inside, scaled, np.float32(0)).astype(np.float32, copy=False)
 
 
 def cached(
@@ -298,59 +280,6 @@ def _key(files: CaseFiles, folder: Path, spacing: Spacing, clip: Clip) -> str:
         spacing=_three(spacing),
         clip=clip,
     )
-
-
-def _clipped(values: np.ndarray, sample: np.ndarray, covered: np.ndarray, clip: Clip) -> np.ndarray:
-    """One sequence, clipped over the voxels it covers, `sample`; 0 elsewhere, and 0 their mean.
-
-    Measured from the mean a large offset costs no digits of a float32 when voxels are averaged.
-    """
-    if clip is not None:
-        values = np.clip(values, *_limits(sample, clip))
-    return np.where(covered, values - np.float32(sample.mean(dtype=np.float64)), 0)
-
-
-def _scale(values: np.ndarray, share: np.ndarray, brain: np.ndarray, frame: Frame) -> np.ndarray:
-    """What `_clipped` gives, resampled over the voxels covered alone, z-scored.
-
-    share: how much of each prepared voxel the sequence covers.
-    """
-    out = _to_frame(values, frame)
-    there = brain & (share > 0)
-    out = np.divide(out, share, out=np.zeros_like(out), where=there)
-    return z_score(out, there)
-
-
-def _scale_kept(sample: np.ndarray, clip: Clip) -> np.ndarray:
-    """The same where nothing is resampled: the voxels covered alone, the same to the bit."""
-    mean = np.float32(sample.mean(dtype=np.float64))
-    if clip is not None:
-        sample = np.clip(sample, *_limits(sample, clip))
-    sample = sample - mean
-    return z_score(sample, np.ones(sample.shape, bool))
-
-
-def _limits(sample: np.ndarray, clip: tuple[float, float]) -> list[np.float32]:
-    """`np.percentile`, the same to the bit, in a quarter of the time: of the values sorted only
-    those are looked at that a sample says may be it."""
-    few = np.sort(sample[::101])
-    found = []
-    for percent in clip:
-        place = (sample.size - 1) * (percent / 100)
-        k, part = int(place), place % 1
-        about = k // 101
-        first, last = max(about - FEW, 0), about + FEW
-        low = few[first] if first else -np.inf
-        high = few[last] if last < len(few) else np.inf
-        below = np.count_nonzero(sample < low)
-        near = sample[(sample >= low) & (sample <= high)]
-        if not below <= k < k + 1 < below + len(near):  # a sample like no other
-            found.append(np.float32(np.percentile(sample, percent)))
-            continue
-        a, b = np.partition(near, (k - below, k - below + 1))[k - below : k - below + 2]
-        a, b, step = (np.float64(v) for v in (a, b, b - a))
-        found.append(np.float32(b - step * (1 - part) if part >= 0.5 else a + step * part))
-    return found
 
 
 def _to_frame(array: np.ndarray, frame: Frame) -> np.ndarray:

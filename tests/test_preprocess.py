@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gliomakit import preprocess
+from gliomakit import _intensities, preprocess
 from gliomakit._brain import _whole
 from gliomakit.cases import Case, CaseFiles, Grid, loose
 from gliomakit.errors import GliomakitError
@@ -425,7 +425,7 @@ def test_limits_are_numpys_percentiles(seed, kind):
     }[kind]
     for clip in ((0.5, 99.5), (0.0, 100.0), (25.0, 50.0)):
         expected = np.percentile(values, clip).astype(np.float32)
-        np.testing.assert_array_equal(preprocess._limits(values, clip), expected)
+        np.testing.assert_array_equal(_intensities.limits(values, clip), expected)
 
 
 @pytest.mark.parametrize("clip", [(0.5, 99.5), None])
@@ -434,9 +434,9 @@ def test_brain_voxels_alone_are_scaled_as_the_whole_box_is(clip):
     inside = brain_mask(case.image)
     frame = prepare(case).frame
     covered, values = inside[frame.slices], case.image[0][frame.slices]
-    clipped = preprocess._clipped(values, values[covered], covered, clip)
-    whole = preprocess._scale(clipped, covered.astype(np.float32), covered, frame)
-    np.testing.assert_array_equal(preprocess._scale_kept(values[covered], clip), whole[covered])
+    clipped = _intensities.clipped(values, values[covered], covered, clip)
+    whole = _intensities.scale(clipped, covered.astype(np.float32), covered, frame)
+    np.testing.assert_array_equal(_intensities.scale_kept(values[covered], clip), whole[covered])
 
 
 def test_threads_change_nothing(monkeypatch):

@@ -28,7 +28,7 @@ FLOORS = [
     " _fused_dice _processes"  # of losses
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
-    " _brain _cache _frame _pieces"  # of preprocess
+    " _brain _cache _frame _intensities _pieces"  # of preprocess
     " _augment _fill _kernels _scanner _tiles"  # of patches
     " tensor_metrics"
     " checks _look _contrast _sides _tissues",
@@ -208,7 +208,7 @@ are the fast paths (patches in three ways, intensities of a batch at once, the l
 several processes, measures on a device). It must not grow further; a change that makes it smaller
 lowers this number."""
 
-CEILING_WINGS = 15500
+CEILING_WINGS = 15700
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,
 dashboards, sending), and every lesson adds: its checkers (200 to 250 lines with their hints) and
 the pictures it draws. Lessons 01 to 04 and 10 added 1,600 in all, lessons 05, 06, 08 and 12
