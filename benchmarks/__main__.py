@@ -30,8 +30,8 @@ FACTS = (
     ("Loading:", LIMITS, loading.facts),
     ("How the cost grows, the slope of its logarithm over that of the size:", GROWTH,
      scaling.facts),
-    ("Tracking, against the limits of its issue:", LIMITS, lambda quick: tracking.facts()),
-    ("Widgets, from a moved control to the packed picture:", LIMITS, lambda quick: widgets.facts()),
+    ("Tracking, against the limits of its issue:", LIMITS, tracking.facts),
+    ("Widgets, from a moved control to the packed picture:", LIMITS, widgets.facts),
 )  # fmt: skip
 
 

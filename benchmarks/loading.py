@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,34 @@ def facts(quick: bool = False) -> Iterator[str]:
         if real := os.environ.get("GLIOMAKIT_REAL_DATA"):
             files = find_cases(Path(real) / "brats2021")[0]
             yield from of(f"a real case, {files.name},", files, folder / "real")
+        yield from memory(folder / "many", (4, 12) if quick else (8, 48))
+
+
+def memory(folder: Path, numbers: tuple[int, int]) -> Iterator[str]:
+    """The most that preparing a few and many cases in two processes takes: this process and one of
+    the two, in fresh ones, by the operating system's count."""
+    data = write_dataset(folder, numbers[-1], spacing=2.0, workers=2, progress=False)
+    program = """
+import resource, sys
+from pathlib import Path
+from gliomakit.cases import find_cases
+from gliomakit.preprocess import prepare_all
+cases = find_cases(Path(sys.argv[1]))[: int(sys.argv[2])]
+prepare_all(cases, Path(sys.argv[3]), workers=2, progress=False)
+for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+    print(resource.getrusage(who).ru_maxrss / 1024)
+"""
+    found = []
+    for number in numbers:
+        words = [sys.executable, "-c", program, data, str(number), folder / f"cache{number}"]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+        found.append([float(mb) for mb in told])
+    (few, one), (many, other) = found
+    yield (
+        f"| {numbers[0]} and {numbers[1]} cases (phantoms, 2 mm) prepared by two processes | the "
+        f"parent {few:.0f} and {many:.0f} MB, a worker {one:.0f} and {other:.0f} MB at most | no "
+        "growth |"
+    )
 
 
 def of(name: str, files: CaseFiles, cache: Path) -> Iterator[str]:

@@ -59,7 +59,7 @@ def many_runs(folder: Path) -> None:
         run.stop()
 
 
-def facts() -> Iterator[str]:
+def facts(quick: bool = False) -> Iterator[str]:
     """Lines of a table: what, measured, limit."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -44,7 +44,7 @@ def widgets() -> Iterator[tuple[str, Browser, Callable[[Browser, int], None]]]:
     yield "schedules, another scale", rate_explorer(), lambda w, i: w.set(steps=500 + 100 * i)
 
 
-def facts() -> Iterator[str]:
+def facts(quick: bool = False) -> Iterator[str]:
     """Rows: the median of `RUNS` redraws by the clock, and by the processor's time alone, which
     other programs disturb less."""
     for name, widget, move in widgets():

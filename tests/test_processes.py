@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gliomakit import _processes
+from gliomakit import _checkpoint, _processes
+from gliomakit._learner import Learner
 from gliomakit.training import Fit, fit
 from tests.test_training import prepared, weights
 
@@ -58,10 +60,28 @@ def train(kind, out, batch, steps=4, **more):
     return fitted, events
 
 
+def die_at(step):
+    """The second process is killed from outside in the middle of a training."""
+    learn = Learner.step
+
+    def killed(self, number, *args, **more):
+        if number == step and _processes.rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return learn(self, number, *args, **more)
+
+    Learner.step = killed
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder, dies, again = Path(sys.argv[1]), "--dies" in sys.argv, "--resume" in sys.argv
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
+    if dies or again:
+        if dies:
+            die_at(3)
+        fitted, _ = train("regions", folder / "run", batch=1, resume=again)
+        torch.save(weights(fitted.model), folder / f"weights{_processes.rank()}.pt")
+        sys.exit()
     for kind in KINDS:
         fitted, events = train(kind, folder / kind, batch=1)
         told = {"events": events, "dice": fitted.dice, "weights": weights(fitted.model).tolist()}
@@ -87,6 +107,23 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(tmp_path, doub
         assert names == {path.name for path in (tmp_path / f"{kind} alone").iterdir()}
         rows = (tmp_path / kind / "history.jsonl").read_text().splitlines()
         assert len(rows) == 5  # four steps, a validation
+
+
+def test_a_lost_process_ends_the_run_and_it_goes_on(tmp_path, double):
+    run = launch("-m", "tests.test_processes", tmp_path, "--dies")
+    assert run.returncode != 0 and "Signal 9" in run.stderr, run.stderr
+    assert "another process of this run was lost at step" in run.stderr, run.stderr
+    assert "go on with --resume" in run.stderr
+    assert (tmp_path / "run" / _checkpoint.NAME).exists()
+    assert not list(tmp_path.glob("weights*"))
+    run = launch("-m", "tests.test_processes", tmp_path, "--resume")
+    assert run.returncode == 0, run.stderr
+    alone, _ = train("regions", tmp_path / "alone", batch=2)
+    found = torch.load(tmp_path / "weights0.pt", weights_only=True)
+    assert float((found - weights(alone.model)).abs().max()) < 1e-5
+    rows = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    steps = [row["step"] for row in map(json.loads, rows) if "loss" in row]
+    assert steps == [1, 2, 3, 4], "each step stands there once"
 
 
 def untrained(kind):
