@@ -11,7 +11,7 @@ import torch
 from . import losses
 from ._processes import rank, world
 from ._recipe import LEVELS, Fit
-from .device import autocast, fast_precision, memory_format
+from .device import autocast, compiled, fast_precision, memory_format
 from .errors import GliomakitError
 from .inference import sliding_window
 from .metrics import counts, dice
@@ -46,6 +46,8 @@ class Learner:
             if device.type == "cuda":  # statistics over the patches of all processes
                 self.network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
             self.engine = torch.nn.parallel.DistributedDataParallel(self.network)
+        if s.compile:
+            self.engine = compiled(self.engine)
         self.parameters = list(self.network.parameters())
         self.average = copy.deepcopy(self.network).eval() if s.average else self.network
         self.loss = losses.from_name(s.loss_name)

@@ -74,6 +74,7 @@ class Fit:
         average:      decay of the running average of the weights, which is what is validated and
                       kept; 0 keeps the last weights.
         precision:    "fp32", "bf16", "fp16"; None takes what the device does natively.
+        compile:      by `torch.compile`: a slow first step, faster ones after it.
         seed:         first weights, patches, everything random.
     The run
         validate_every:   steps between validations on whole volumes; the last step always is one.
@@ -119,6 +120,7 @@ order
     clip_gradient: float = 1.0
     average: float = 0.99
     precision: str | None = None
+    compile: bool = False
     seed: int = 0
     validate_every: int = 250
     overlap: float = 0.25

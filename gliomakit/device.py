@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -85,6 +86,29 @@ def autocast(
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, PRECISIONS[precision])
+
+
+def compiled(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The network as one program that `torch.compile` makes at the first call.
+
+    That takes a minute or two, and again for another shape of input; after it, loops over numbers
+    that a network does one after the other are done in one. It pays in long runs. It needs a C++
+    compiler on a processor, Triton on a GPU; `GliomakitError` at the first call where it fails.
+    """
+    program = torch.compile(network)
+
+    def call(*inputs: torch.Tensor) -> torch.Tensor:
+        try:
+            return program(*inputs)
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            said = str(error).strip().partition("\n")[0]
+            raise GliomakitError(
+                f"PyTorch cannot compile the network here: {said}", todo="go on without compile"
+            ) from error
+
+    return call
 
 
 def memory_format(device: torch.device | str, precision: str) -> torch.memory_format:

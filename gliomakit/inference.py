@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ._pieces import postprocess
 from .cases import Case
-from .device import autocast, fast_precision, memory_format, pick_device
+from .device import autocast, compiled, fast_precision, memory_format, pick_device
 from .errors import GliomakitError
 from .model import Model, Settings
 from .patches import gaussian, tiles
@@ -66,6 +66,7 @@ def segment(
     skip: bool = True,
     progress: Progress = None,
     precision: str | None = "fp32",
+    compile: bool = False,
 ) -> Segmentation:
     """Segment a case: prepare, slide the window, restore, threshold, nest, post-process.
 
@@ -76,6 +77,7 @@ def segment(
     skip:      leave out windows without brain; nothing changes inside the brain.
     precision: "fp32" gives the same numbers on every machine, to rounding; None takes the fastest
                (`device.fast_precision`), whose probabilities differ in the second digit.
+    compile:   by `torch.compile` first, which pays for many cases (`device.compiled`).
 
     Raises `GliomakitError` if the case has none of the sequences that the network looks at.
     """
@@ -101,6 +103,7 @@ def segment(
         device=device,
         precision=precision,
         progress=progress,
+        compile=compile,
     )
     probability = restore(_by_region(predicted, settings).numpy(), prepared.frame)
     voxel_ml = abs(float(np.linalg.det(case.affine[:3, :3]))) / 1000
@@ -131,6 +134,7 @@ def sliding_window(
     device: str | torch.device | None = None,
     precision: str | None = "fp32",
     progress: Progress = None,
+    compile: bool = False,
 ) -> Tensor:
     """Run a network over a volume in overlapping windows and blend what it says.
 
@@ -146,7 +150,7 @@ def sliding_window(
                 `MOST`; elsewhere one, which is no slower and takes the least memory.
     device:     where to compute; None is where the network is. On a GPU the volume is moved there
                 as a whole, not window by window.
-    precision:  as in `segment`.
+    precision, compile: as in `segment`.
 
     Returns (r, x, y, z), float32, where the image is. Equal to MONAI's
     ``sliding_window_inference(mode="gaussian")`` in every voxel that no skipped window would reach.
@@ -176,6 +180,7 @@ def sliding_window(
     training = module.training if module else False
     if module:
         module.to(device, memory_format=layout).eval()
+    network = compiled(network) if compile else network
     try:
         image = image.to(device)
         with autocast(device, precision), _bar(progress) as tell:

@@ -37,7 +37,7 @@ FIELDS = {"filters": "base_filters"}
 
 OPTIONS = (
     "regions loss filters norm patch batch foreground steps rate schedule optimiser sequences "
-    "precision seed validate_every"
+    "precision compile seed validate_every"
 ).split()
 """The options that set a field of `training.Fit`, whose defaults are theirs."""
 
@@ -88,6 +88,9 @@ def train(
         str | None, typer.Option(metavar="flair,t1ce,…", help="What the network looks at.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile", help="By torch.compile: a slow start, faster steps.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     paper: Annotated[

@@ -425,7 +425,8 @@ plots.angles(turned, median.spacing, brain_mask(median.image))
 
 # %% [markdown]
 # Such a picture convinces and measures nothing: you cannot see depth, or what lies behind. It is
-# good for one thing. Are there pieces that do not belong?
+# good for one thing. Are there pieces that do not belong? `view_3d(median)` from
+# `gliomakit.course.view3d` turns under the mouse (`pip install 'gliomakit[view3d]'`).
 #
 # ## Lesion by lesion
 #
