@@ -27,7 +27,8 @@ OVERLAP = 0.5
 def rows(quick: bool = False) -> Iterator[Comparison]:
     exam = case(2.0 if quick else 1.0)
     prepared = prepare(exam)
-    size, network = 64 if quick else 96, load().network
+    # Ours lays its network's weights out anew, channels last; the peer has one of its own.
+    size, network, plain = 64 if quick else 96, load().network, load().network.eval()
     image, brain = (torch.from_numpy(np.array(x)) for x in (prepared.image, prepared.brain))
     # The peer slides over the case as it lies in its file: the same grid, with the air around.
     volume = torch.zeros(1, 4, *exam.image.shape[1:])
@@ -41,7 +42,7 @@ def rows(quick: bool = False) -> Iterator[Comparison]:
     @torch.no_grad()
     def theirs():
         found = sliding_window_inference(
-            volume, (size,) * 3, 1, lambda x: network(x).sigmoid(), OVERLAP, mode="gaussian"
+            volume, (size,) * 3, 1, lambda x: plain(x).sigmoid(), OVERLAP, mode="gaussian"
         )
         last["theirs"] = found[0].numpy()[(slice(None), *prepared.frame.slices)] > 0.5
 

@@ -10,8 +10,8 @@ and its gradient only the softmax Y and the class indices: with r = above / belo
     dL/dY_km = c_k (r Y_km - T_km),          c_k = 2 w_k / below,
     dL/dX_km = Y_km (dL/dY_km - Σ_j Y_jm dL/dY_jm).
 
-So the softmax is kept, the gradient is written once and then changed in place, and the reference is
-one class of a quarter of the samples at a time (on a GPU: of all, where launches count more).
+So the softmax is all that is kept, and the gradient is written over it, piece by piece, as a
+processor's cache has room for (on a GPU at once: there launches count more).
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+PIECE = 1 << 18
+"""Voxels at once on a processor."""
 
 
 class FusedDice(torch.autograd.Function):
@@ -34,56 +37,69 @@ class FusedDice(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, logits: Tensor, target: Tensor, weights: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        y = _softmax(logits, torch.promote_types(logits.dtype, torch.float32))
-        area, both, squares = (y.new_empty(y.shape[:2]) for _ in range(3))
-        for some, label, t, room in _parts(y, target):
+        y = _softmax(logits)
+        area, both, squares = (y.new_zeros(y.shape[:2]) for _ in range(3))
+        for some, rows, (label, t, room) in _pieces(y, 3):
+            label.copy_(target[some, rows])
             for k in range(y.shape[1]):
+                one = y[some, k, rows]
                 torch.eq(label, k, out=t)
-                area[some, k] = t.flatten(1).sum(1)
-                both[some, k] = torch.mul(y[some, k], t, out=room).flatten(1).sum(1)
-                squares[some, k] = torch.mul(y[some, k], y[some, k], out=room).flatten(1).sum(1)
+                area[some, k] += t.flatten(1).sum(1)
+                both[some, k] += torch.mul(one, t, out=room).flatten(1).sum(1)
+                squares[some, k] += torch.mul(one, one, out=room).flatten(1).sum(1)
         w = weights(area)
         above, below = 2 * (w * both).sum(1), (w * (squares + area)).sum(1)
         # A sample in which no class counts has loss 0, and no gradient.
         counts = below > 0
         below = torch.where(counts, below, 1)
-        ctx.save_for_backward(y, target, w, above, below)
-        ctx.dtype = logits.dtype
+        ctx.save_for_backward(logits, target, w, above, below)
+        ctx.softmax = y
         return torch.where(counts, 1 - above / below, 0).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        y, target, w, above, below = ctx.saved_tensors
+        logits, target, w, above, below = ctx.saved_tensors
+        # A second time (`retain_graph`) it holds the gradient.
+        y, ctx.softmax = ctx.softmax, None
+        y = _softmax(logits) if y is None else y
         c = 2 * w / below[:, None] * gradient / len(y)
         r = above / below
         sides = (..., *[None] * (y.ndim - 2))
-        g = torch.empty_like(y)
-        for some, label, t, inner in _parts(y, target):
+        classes = y.shape[1]
+        for some, rows, (label, t, inner, *each) in _pieces(y, 3 + classes):
+            label.copy_(target[some, rows])
             inner.zero_()
-            for k in range(y.shape[1]):
+            for k in range(classes):
                 torch.eq(label, k, out=t)
-                one = torch.mul(y[some, k], r[some][sides], out=g[some, k])
-                one.sub_(t).mul_(c[some, k][sides])
-                inner.addcmul_(one, y[some, k])
-            g[some].sub_(inner[:, None]).mul_(y[some])
-        return g.to(ctx.dtype), None, None
+                torch.mul(y[some, k, rows], r[some][sides], out=each[k])
+                each[k].sub_(t).mul_(c[some, k][sides])
+                inner.addcmul_(each[k], y[some, k, rows])
+            for k in range(classes):
+                y[some, k, rows].mul_(each[k].sub_(inner))
+        return y.to(logits.dtype), None, None
 
 
-def _softmax(logits: Tensor, dtype: torch.dtype) -> Tensor:
-    """Softmax over the channels. Channels-last logits would first be copied, so their last axis is
-    taken, which is the channels'."""
-    last = logits.movedim(1, -1)
+def _softmax(logits: Tensor) -> Tensor:
+    """Softmax over the channels, in float32 at least. Channels-last logits would first be copied,
+    so their last axis is taken, which is the channels'."""
+    dtype, last = torch.promote_types(logits.dtype, torch.float32), logits.movedim(1, -1)
     if last.is_contiguous():
         return last.softmax(-1, dtype=dtype).movedim(-1, 1)
     return logits.softmax(1, dtype=dtype)
 
 
-def _parts(y: Tensor, target: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-    """Which samples; their class indices in y's type, which are compared fastest; and memory for
-    two more arrays of one class, always the same: to ask for it anew would cost more than what is
-    done in it."""
-    step = max(len(y) // 4, 1) if y.device.type == "cpu" else len(y)
-    label, mask, room = (torch.empty_like(y[:step, 0]) for _ in range(3))
-    for i in range(0, len(y), step):
-        yield slice(i, i + step), label.copy_(target[i : i + step]), mask, room
+def _pieces(y: Tensor, rooms: int) -> Iterator[tuple[slice, slice, list[Tensor]]]:
+    """Which samples, which rows of their first axis, and memory for so many arrays of one class
+    there, always the same: to ask for it anew would cost more than what is done in it."""
+    samples, rows = len(y), y.shape[2]
+    if y.device.type == "cpu":
+        row = max(y[0, 0, 0].numel(), 1)
+        rows = min(max(PIECE // row, 1), rows)
+        samples = min(max(PIECE // (row * rows), 1), samples)
+    room = [torch.empty_like(y[:samples, 0, :rows]) for _ in range(rooms)]
+    for i in range(0, len(y), samples):
+        for first in range(0, y.shape[2], rows):
+            n, last = min(samples, len(y) - i), min(first + rows, y.shape[2])
+            held = [part[:n, : last - first] for part in room]
+            yield slice(i, i + n), slice(first, last), held

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss, GeneralizedDiceLoss
 from torch.nn import functional as F
 
+from gliomakit import _fused_dice
 from gliomakit.errors import GliomakitError
 from gliomakit.losses import (
     LOSSES,
@@ -137,6 +138,27 @@ def test_gradients(name):
     else:
         target[1] = 0  # a sample that lacks two classes
     assert torch.autograd.gradcheck(lambda x: loss(x, target), logits.requires_grad_(), atol=1e-7)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("piece", [1, 20, 150, 1 << 18])
+def test_in_pieces_the_fused_loss_is_autograds(layout, piece, monkeypatch):
+    monkeypatch.setattr(_fused_dice, "PIECE", piece)
+    draw = torch.Generator().manual_seed(piece)
+    logits = torch.randn(3, 4, 5, 6, 7, dtype=torch.float64, generator=draw)
+    target = torch.randint(4, (3, 5, 6, 7), generator=draw)
+    target[1] = 0
+    found = []
+    for fused in (True, False):
+        x = logits.to(memory_format=layout).requires_grad_()
+        loss = WeightedDiceLoss(fused=fused)(x, target)
+        loss.backward(retain_graph=True)
+        once = x.grad.clone()
+        loss.backward()  # the softmax is gone by now
+        torch.testing.assert_close(x.grad, 2 * once)
+        found.append((loss.detach(), once))
+    for fused, plain in zip(*found):
+        torch.testing.assert_close(fused, plain, rtol=1e-10, atol=1e-12)
 
 
 def test_soft_references_are_squared_below():
