@@ -150,7 +150,7 @@ def test_in_pieces_the_fused_loss_is_autograds(layout, piece, monkeypatch):
     target[1] = 0
     found = []
     for fused in (True, False):
-        x = logits.to(memory_format=layout).requires_grad_()
+        x = logits.clone(memory_format=layout).requires_grad_()
         loss = WeightedDiceLoss(fused=fused)(x, target)
         loss.backward(retain_graph=True)
         once = x.grad.clone()
