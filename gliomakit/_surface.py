@@ -24,7 +24,7 @@ REACH = 12
 """How far away columns are looked into, in the smallest side of a voxel."""
 
 PATIENCE = 6
-"""How many looks a voxel of the box is worth: in all about half of what `edt` takes."""
+"""How many looks a voxel of the box is worth; in vain they take about as long as `edt` does."""
 
 CROWDED = 0.1
 """Above this share of surface voxels in the box a distance transform is faster than a k-d tree."""

@@ -219,9 +219,9 @@ plots.gradients(probability, pulls, target == 1)
 # losses hardly pull there.*
 
 # %% [markdown]
-# Do it yourself with a round tumour: shift the prediction, grow it, erase it. Below stands what
-# each loss says of it. Set the tumour's radius to 0. Which losses still complain about a false
-# alarm? (More of that below.)
+# Do it yourself with a round tumour: shift the prediction, grow it, erase it. The bars on the right
+# are what each loss says of it. Set the tumour's radius to 0. Which losses still complain about a
+# false alarm? (More of that below.)
 
 # %%
 from gliomakit.course.explorers import loss_explorer
