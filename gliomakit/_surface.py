@@ -9,7 +9,6 @@ voxels, else, where these fill much of the box, SciPy's distance transform.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
@@ -19,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from ._masks import Mask, box, pair, spacing_of
+from ._workers import threads
 
 REACH = 12
 """How far away columns are looked into, in the smallest side of a voxel."""
@@ -131,7 +131,7 @@ def nearest(
 def distances(source: Mask, target: Mask, sides: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same by a distance transform or a tree, for voxels that are far."""
     if (transform := _edt()) is not None:
-        found = transform(~target, anisotropy=tuple(sides.tolist()), parallel=_threads())
+        found = transform(~target, anisotropy=tuple(sides.tolist()), parallel=threads())
         return np.sqrt(found[source], dtype=float)
     if max(source.sum(), target.sum()) > CROWDED * source.size:
         return distance_transform_edt(~target, sampling=sides)[source]
@@ -171,9 +171,3 @@ def _edt() -> Callable[..., NDArray[np.float32]] | None:
     except ImportError:
         return None
     return edtsq
-
-
-def _threads() -> int:
-    """As many as the environment allows, as for NumPy and PyTorch."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return int(allowed) if allowed.isdecimal() and int(allowed) else os.cpu_count() or 1

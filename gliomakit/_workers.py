@@ -34,9 +34,16 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads() -> int:
+    """How many threads may run at once: as OMP_NUM_THREADS says, as for NumPy and PyTorch, or one a
+    core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else cores()
+
+
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """``[function(item) for item in items]``, in as many threads as there are cores, or as
-    OMP_NUM_THREADS says; of several exceptions the first item's is raised.
+    """``[function(item) for item in items]``, in several threads; of several exceptions the first
+    item's is raised.
 
     For what leaves Python's lock: inflating, and NumPy on large arrays.
 
@@ -44,11 +51,10 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
     [1, 2, 3]
     """
     items = list(items)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    threads = min(int(asked) if asked.isdecimal() else cores(), len(items))
-    if threads <= 1:
+    most = min(threads(), len(items))
+    if most <= 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(most) as pool:
         return list(pool.map(function, items))
 
 
