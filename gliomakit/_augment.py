@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ._scanner import DEGREE, bend, blurred, coarsened, uneven
+from .device import sent
 from .regions import SEQUENCES
 
 _PATCHES, _INTENSITY, _DROPOUT, _SCANNER = range(4)
@@ -79,14 +80,14 @@ def augment_intensity(
     inside = image != 0
     which = bent & (gamma > 0)
     if which.any():
-        here = torch.from_numpy(which).to(image.device)
+        here = _places(which, image)
         image[here] = bend(image[here], inside[here], _numbers(exponent[which], image))
     if uneven_by > 0 or blur > 0 or coarse > 1:
         _other_scanner(image, generator(seed, step, _SCANNER), share, uneven_by, blur, coarse)
     image.mul_(_per_sequence(factor, image)).add_(_per_sequence(shift, image))
     which = noisy & (noise > 0)
     if which.any():
-        here = torch.from_numpy(which).to(image.device)
+        here = _places(which, image)
         field = _normal(int(which.sum()), image, torch_rng)
         image[here] = image[here].addcmul_(
             field, _numbers(sigma[which], image)[:, None, None, None]
@@ -122,9 +123,9 @@ def drop_sequences(
     keep = rng.random((n, c)) >= probability
     keep[rng.random(n) < share] = only
     # The one that stays when all would go: the present one with the largest of these.
-    rank = torch.as_tensor(rng.random((n, c)), device=present.device)
+    rank = sent(rng.random((n, c)), present.device)
 
-    had = present & torch.as_tensor(keep, device=present.device)
+    had = present & sent(keep, present.device)
     last = rank.masked_fill(~present, -1).argmax(1)
     saved = torch.nn.functional.one_hot(last, c).bool() & present
     present.copy_(torch.where(had.any(1, keepdim=True), had, saved))
@@ -149,7 +150,7 @@ def _other_scanner(
     degree = np.indices(powers.shape[2:]).sum(0)
     powers[..., (degree == 0) | (degree > DEGREE)] = 0
     chosen &= np.array([coarse > 1, blur > 0, uneven_by > 0])[:, None, None]
-    here = [torch.from_numpy(which).to(image.device) for which in chosen]
+    here = [_places(which, image) for which in chosen]
     if chosen[0].any():
         image[here[0]] = coarsened(image[here[0]], factor[chosen[0]].tolist())
     if chosen[1].any():
@@ -169,7 +170,13 @@ def _normal(m: int, image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 
 
 def _numbers(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device)
+    return sent(values, like.device, like.dtype)
+
+
+def _places(which: np.ndarray, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where (patch, sequence) is true, as an index: a mask's length a GPU would have to tell."""
+    patch, sequence = np.nonzero(which)
+    return sent(patch, image.device), sent(sequence, image.device)
 
 
 def _per_sequence(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .device import sent
 from .errors import GliomakitError
 
 STORED = {"float32": torch.float32, "float16": torch.float16, "int16": torch.int16}
@@ -207,7 +208,7 @@ def described(
     table = np.column_stack([[v.row for v in chosen], plan.origin, swap, reverse])
     scaled = chosen[0].scale is not None
     scales = np.array([v.factors for v in chosen]) if scaled else None
-    there = [None if a is None else torch.from_numpy(a).to(device) for a in (table, scales)]
+    there = [None if a is None else sent(a, device) for a in (table, scales)]
     return *there, chosen[0].image.dtype
 
 

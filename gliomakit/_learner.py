@@ -69,6 +69,7 @@ class Learner:
             device=device,
             balance=s.balance,
         )
+        self.channels = torch.tensor(s.indices, device=device)
         self.looked_at = torch.tensor([name in s.sequences for name in SEQUENCES], device=device)
 
     def step(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -119,7 +120,7 @@ class Learner:
             # A voxel's class counts the regions that it lies in: 0 is background.
             target = target.sum(1)
         if len(s.indices) < len(SEQUENCES):
-            image = image[:, s.indices]
+            image = image[:, self.channels]
         return image.to(memory_format=self.layout), target
 
     def find(self, case: Prepared) -> np.ndarray:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .device import sent
+
 DEGREE = 3
 """A field of uneven sensitivity is made of products of polynomials of up to this degree in all."""
 
@@ -55,7 +57,7 @@ def coarsened(image: Tensor, factors: list[float]) -> Tensor:
     axes = []
     for side in image.shape[1:]:
         each = [_coarse(side, max(round(side / factor), 1)) for factor in factors]
-        axes.append(torch.stack(each).to(image))
+        axes.append(sent(torch.stack(each), image.device, image.dtype))
     return _along(image, axes)
 
 

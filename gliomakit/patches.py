@@ -17,6 +17,7 @@ import torch
 from ._augment import augment_intensity, drop_sequences, generator
 from ._fill import WAYS, Stored, fill, pick_way, store
 from ._tiles import blend, cut, gaussian, starts, tiles
+from .device import sent
 from .errors import GliomakitError
 from .regions import SEQUENCES
 
@@ -222,8 +223,8 @@ class PatchSampler:
             image = torch.empty((n, 4, *self.size), device=where)
             code = torch.empty((n, *self.size), dtype=torch.uint8, device=where)
         fill(image, code, {i: self._volume(i) for i in set(plan.case.tolist())}, plan, self.way)
-        present = torch.from_numpy(self._present[plan.case])
-        return Batch(*(t.to(self.device) for t in (image, code, present)), plan)
+        present = sent(self._present[plan.case], self.device)
+        return Batch(image.to(self.device), code.to(self.device), present, plan)
 
     def take(self, n: int, step: int = 0) -> Iterator[Patch]:
         """n single patches, those of the batches of one at `step`, `step` + 1, …"""
