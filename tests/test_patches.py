@@ -273,6 +273,21 @@ def test_on_a_gpu_the_batch_is_the_same():
     assert isinstance(there.plan, Plan)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_no_batch_waits_for_the_work_before_it():
+    sampler = PatchSampler(volume((40, 40, 40), tumour={(9, 9, 9): 1}), 16, device="cuda")
+    scanner = {"uneven_by": 0.2, "blur": 1.0, "coarse": 2.0}
+    sampler.batch(4, 0)  # the volume goes there, the kernel is compiled
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(1, 4):
+            batch = sampler.batch(4, step)
+            augment_intensity(batch.image, seed=0, step=step, **scanner)
+            drop_sequences(batch.image, batch.present, seed=0, step=step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 # ---------------------------------------------------------------- intensities, dropout
 
 
