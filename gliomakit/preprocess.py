@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,9 @@ artefact would else set the scale for all others."""
 
 VERSION = 1
 """Part of every cache key: raise it when `prepare` gives other arrays."""
+
+MOST = 2**28
+"""Voxels of a prepared sequence at most: half a metre a side at .8 mm. Headers can be wrong."""
 
 _HALF = 0.5 - 1e-4  # a share of exactly one half may be a rounding error short of it
 
@@ -94,7 +98,8 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
 
     A prepared voxel belongs to a region if the region fills at least half of it.
 
-    Raises `GliomakitError` if there is no brain, or a sequence holds one value only.
+    Raises `GliomakitError` if there is no brain, if a sequence holds one value only, and for voxels
+    so large that the resampled case would fill the memory.
     """
     empty = in_threads(background, case.image)
     brain = brain_mask(case.image, empty) if case.mask is None else np.asarray(case.mask, bool)
@@ -107,6 +112,13 @@ def prepare(case: Case, spacing: Spacing = None, clip: Clip = CLIP) -> Prepared:
             where=case.name,
         )
     frame = Frame(brain.shape, box, _three(case.spacing), _three(spacing))
+    if (voxels := prod(frame.size)) > MOST:
+        sides = " × ".join(f"{side:.3g}" for side in case.spacing)
+        raise GliomakitError(
+            f"with voxels of {sides} mm it would be resampled to {voxels:.1e} of them",
+            where=case.name,
+            todo="the voxel size in its header is no head's: mend the file",
+        )
     inside = brain[frame.slices]
     filled = _to_frame(inside, frame)
     # The smallest box of large voxels may hold none that is half full: then any share will do.

@@ -398,6 +398,14 @@ def test_a_bad_case_among_many_is_named(tmp_path):
     assert not list((tmp_path / "cache").glob(".writing-*"))
 
 
+def test_voxels_of_a_decimetre_do_not_fill_the_memory():
+    case = make_case(seed=3)
+    case.affine = np.diag([100.0, 100.0, 100.0, 1.0])
+    with pytest.raises(GliomakitError, match=r"100 × 100 × 100 mm .* mend the file"):
+        prepare(case, 2.0)
+    assert prepare(case).spacing == (100.0, 100.0, 100.0)
+
+
 # ---- the short ways give what the plain ones give --------------------------------------------
 
 
