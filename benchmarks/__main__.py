@@ -44,7 +44,8 @@ def on_a_gpu() -> list[str]:
         "",
         f"{about['device']}, torch {about['torch']}, Python {about['python']}; command: "
         "`python -m benchmarks.gpu`, kept in gpu.json. In brackets the smallest and the largest "
-        "value. TorchIO 2's pre-release: not measured.",
+        "value. TorchIO 2's pre-release: not measured. Since then the weighted Dice has kernels of "
+        "its own, and batches no longer wait for the step before: not measured either.",
         "",
         gpu.TABLE,
         *(str(gpu.Row(**row)) for row in told["rows"]),

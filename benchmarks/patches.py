@@ -30,26 +30,34 @@ from .metrics import case
 NUMBER, SIDE = 16, 64
 
 
+WHOLE = "4 × 240 × 240 × 155"
+
+
 def volumes(exam: Case) -> dict[str, SimpleNamespace]:
-    """The case on its whole grid, and prepared: what a sampler needs of it."""
-    whole = {
-        "image": np.ascontiguousarray(exam.image, np.float32),
-        "regions": exam.regions().sum(0, dtype=np.uint8),
-    }
-    return {
-        "4 × 240 × 240 × 155": SimpleNamespace(**whole, present=exam.present),
-        "the brain's box": prepare(exam),
-    }
+    """The case on its whole grid, and as we prepare it: what a sampler needs of it."""
+    prepared = prepare(exam)
+    image = np.zeros((4, *exam.image.shape[1:]), np.float32)
+    regions = np.zeros(image.shape[1:], np.uint8)
+    image[(slice(None), *prepared.frame.slices)] = prepared.image
+    regions[prepared.frame.slices] = prepared.regions
+    whole = SimpleNamespace(image=image, regions=regions, present=exam.present)
+    return {WHOLE: whole, "the brain's box": prepared}
 
 
 def rows(quick: bool = False) -> Iterator[Comparison]:
     for name, volume in volumes(case()).items():
-        yield from of(name, volume, everything=name.startswith("4"))
+        yield from of(name, volume)
+        if name == WHOLE:
+            yield from of(f"{name} kept as float16", volume, "float16")
 
 
-def of(name: str, volume: SimpleNamespace, everything: bool) -> Iterator[Comparison]:
-    """Against each peer, with floors; or against the first alone, without."""
-    sampler = PatchSampler(volume, size=SIDE, foreground=0.5, seed=0)
+def of(name: str, volume: SimpleNamespace, stored: str | None = None) -> Iterator[Comparison]:
+    """Against each peer, with floors; from the brain's box against the first alone, without.
+
+    stored: as what our sampler keeps the case; the peers have it in float32.
+    """
+    everything = name.startswith(WHOLE)
+    sampler = PatchSampler(volume, size=SIDE, foreground=0.5, seed=0, stored=stored)
     steps, room = count(), sampler.batch(NUMBER)
     image, label = torch.from_numpy(volume.image), torch.from_numpy(volume.regions)[None]
     data, keys = {"image": image, "label": label}, ["image", "label"]

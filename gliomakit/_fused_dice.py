@@ -11,12 +11,15 @@ and its gradient only the softmax Y and the class indices: with r = above / belo
     dL/dX_km = Y_km (dL/dY_km - Σ_j Y_jm dL/dY_jm).
 
 So the softmax is all that is kept, and the gradient is written over it, piece by piece, as a
-processor's cache has room for (on a GPU at once: there launches count more).
+processor's cache has room for. On a GPU two Triton kernels do the same in one pass each and keep
+nothing (`_dice_kernels`); without Triton all is done at once there, since launches count more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -24,6 +27,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 PIECE = 1 << 18
 """Voxels at once on a processor."""
+
+MOST = 16
+"""Classes that a kernel is compiled for: it does one after the other."""
 
 
 class FusedDice(torch.autograd.Function):
@@ -37,34 +43,32 @@ class FusedDice(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, logits: Tensor, target: Tensor, weights: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        y = _softmax(logits)
-        area, both, squares = (y.new_zeros(y.shape[:2]) for _ in range(3))
-        for some, rows, (label, t, room) in _pieces(y, 3):
-            label.copy_(target[some, rows])
-            for k in range(y.shape[1]):
-                one = y[some, k, rows]
-                torch.eq(label, k, out=t)
-                area[some, k] += t.flatten(1).sum(1)
-                both[some, k] += torch.mul(one, t, out=room).flatten(1).sum(1)
-                squares[some, k] += torch.mul(one, one, out=room).flatten(1).sum(1)
+        kernels = _kernels_for(logits)
+        if kernels:
+            y, (area, both, squares) = None, kernels.sums(logits, target)
+        else:
+            y = _softmax(logits)
+            area, both, squares = _sums(y, target)
         w = weights(area)
         above, below = 2 * (w * both).sum(1), (w * (squares + area)).sum(1)
         # A sample in which no class counts has loss 0, and no gradient.
         counts = below > 0
         below = torch.where(counts, below, 1)
         ctx.save_for_backward(logits, target, w, above, below)
-        ctx.softmax = y
+        ctx.kernels, ctx.softmax = kernels, y
         return torch.where(counts, 1 - above / below, 0).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
         logits, target, w, above, below = ctx.saved_tensors
+        c = 2 * w / below[:, None] * gradient / len(w)
+        r = above / below
+        if ctx.kernels:
+            return ctx.kernels.gradient(logits, target, c, r), None, None
         # A second time (`retain_graph`) it holds the gradient.
         y, ctx.softmax = ctx.softmax, None
         y = _softmax(logits) if y is None else y
-        c = 2 * w / below[:, None] * gradient / len(y)
-        r = above / below
         sides = (..., *[None] * (y.ndim - 2))
         classes = y.shape[1]
         for some, rows, (label, t, inner, *each) in _pieces(y, 3 + classes):
@@ -78,6 +82,40 @@ class FusedDice(torch.autograd.Function):
             for k in range(classes):
                 y[some, k, rows].mul_(each[k].sub_(inner))
         return y.to(logits.dtype), None, None
+
+
+def _sums(y: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A, I and S of each sample and class, (b, K) each."""
+    area, both, squares = (y.new_zeros(y.shape[:2]) for _ in range(3))
+    for some, rows, (label, t, room) in _pieces(y, 3):
+        label.copy_(target[some, rows])
+        for k in range(y.shape[1]):
+            one = y[some, k, rows]
+            torch.eq(label, k, out=t)
+            area[some, k] += t.flatten(1).sum(1)
+            both[some, k] += torch.mul(one, t, out=room).flatten(1).sum(1)
+            squares[some, k] += torch.mul(one, one, out=room).flatten(1).sum(1)
+    return area, both, squares
+
+
+def _kernels_for(logits: Tensor) -> ModuleType | None:
+    """The kernels, where logits are on a GPU that can run them."""
+    exact = logits.dtype == torch.float64
+    return None if exact or not logits.is_cuda or logits.shape[1] > MOST else _kernels()
+
+
+@cache
+def _kernels() -> ModuleType | None:
+    """`_dice_kernels`, if it works; the other way needs no word, for it gives the same."""
+    try:
+        from . import _dice_kernels
+
+        logits = torch.zeros(1, 2, 1, 1, 4, device="cuda")
+        area, both, squares = _dice_kernels.sums(logits, torch.zeros_like(logits[:, 0]).long())
+        right = area.tolist() == [[4, 0]] and both.tolist() == [[2, 0]]
+        return _dice_kernels if right and squares.tolist() == [[1, 1]] else None
+    except Exception:  # no Triton, no compiler, an old GPU
+        return None
 
 
 def _softmax(logits: Tensor) -> Tensor:

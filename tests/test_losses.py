@@ -1,5 +1,11 @@
 """The weighted Dice with its pathologies, and the plain losses, against MONAI and by hand."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,6 +25,7 @@ from gliomakit.losses import (
     from_name,
 )
 
+ROOT = Path(__file__).resolve().parent.parent
 SIDE = 64
 OURS = [("square", "skip"), ("square", "paper"), ("square", "largest")]
 OURS += [("simple", "skip"), ("uniform", "skip")]
@@ -159,6 +166,27 @@ def test_in_pieces_the_fused_loss_is_autograds(layout, piece, monkeypatch):
         found.append((loss.detach(), once))
     for fused, plain in zip(*found):
         torch.testing.assert_close(fused, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_the_kernels_agree_in_tritons_interpreter():
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.dice_check", "60"],
+        cwd=ROOT,
+        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.strip() == "60 losses equal"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_the_kernels_are_used_and_agree():
+    from tests.dice_check import difference
+
+    assert _fused_dice._kernels() is not None
+    assert max(difference(seed) for seed in range(60)) < 1e-4
 
 
 def test_soft_references_are_squared_below():
