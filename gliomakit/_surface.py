@@ -26,6 +26,11 @@ REACH = 12
 PATIENCE = 6
 """How many looks a voxel of the box is worth; in vain they take about as long as `edt` does."""
 
+HOPE = 0.25, 0.8
+"""Of a surface that was moved by a way, the distances to where it was are spread evenly up to that
+way. So from a quarter of the reach on, 0.8 of the share of the voxels must be settled that would
+bring all within reach; else the others are too far, and what comes is in vain."""
+
 CROWDED = 0.1
 """Above this share of surface voxels in the box a distance transform is faster than a k-d tree."""
 
@@ -119,8 +124,11 @@ def nearest(
         sure = least <= certain
         found[left[sure]] = least[sure]
         places, left, least = places[~sure], left[~sure], least[~sure]
-        if len(found) - len(left) >= enough:
+        settled, way = (len(found) - len(left)) / enough, np.sqrt(certain) / (REACH * sides.min())
+        if settled >= 1:
             return np.sqrt(found, dtype=float)
+        if way > HOPE[0] and settled < HOPE[1] * way:
+            break
     far = np.zeros_like(source)
     far[tuple(np.argwhere(source)[left].T)] = True
     found = np.sqrt(found, dtype=float)
