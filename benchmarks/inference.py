@@ -49,8 +49,8 @@ def rows(quick: bool = False) -> Iterator[Comparison]:
     voxels = " × ".join(map(str, exam.image.shape[1:]))
     work = f"a whole case of {voxels}, the shipped network, windows {size}³, overlap ½, fp32"
     found = compare(work, ours, "MONAI sliding_window_inference", theirs, floor=4)
-    # The same network sees the brain cut out by us, with the air around by the peer: neither is
-    # nearer to the truth, and how far the two are apart depends on the network and the case.
+    # The same network sees the brain cut out by us, with the air around by the peer: what it says
+    # differs, and by how much depends on the network and the case. So both scores are shown.
     scores = []
     for side in ("ours", "theirs"):
         masks = zip(last[side] & prepared.brain, to_regions_array(prepared.regions))
