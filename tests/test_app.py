@@ -166,6 +166,9 @@ def spoken(folder, *steps):
             desk.close()
             desk.work.cancel()
             desk.server.close()
+            if desk.process is not None:  # else its pipes complain when they are collected
+                await desk.process.wait()
+                await asyncio.sleep(0.1)
 
     return asyncio.run(all_of_it())
 

@@ -57,6 +57,7 @@ class Desk:
         self.folder, self.command = folder, list(command)
         self.secret = secrets.token_hex(32)
         self.socket = socket.create_server(("127.0.0.1", 0))
+        self.visits: list[Visit] = []
         self.waiting: list[Visit] = []
         self.running: Visit | None = None
         self.process: asyncio.subprocess.Process | None = None
@@ -88,6 +89,7 @@ class Desk:
             writer.close()
             return
         visit = Visit(Path(tempfile.mkdtemp(dir=self.folder)), writer)
+        self.visits.append(visit)
         try:
             visit.tell(folder=str(visit.folder))
             while line := await reader.readline():
@@ -100,8 +102,17 @@ class Desk:
             pass
         finally:
             self._stop(visit)
-            shutil.rmtree(visit.folder, ignore_errors=True)
+            self.visits.remove(visit)
+            self._clear()
             writer.close()
+
+    def _clear(self) -> None:
+        """Remove the folders of all pages that are gone; also of earlier ones, into which a worker
+        may have written once more."""
+        owned = {visit.folder for visit in self.visits}
+        with suppress(FileNotFoundError):  # the server has ended
+            for folder in set(self.folder.iterdir()) - owned:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _add(self, visit: Visit, job: Mapping[str, object]) -> None:
         (visit.folder / STOP).unlink(missing_ok=True)
@@ -136,8 +147,7 @@ class Desk:
             except Exception as error:  # one bad job must not end all others'
                 visit.tell(error=f"{type(error).__name__}: {error}")
             self.running, visit.job = None, None
-            if visit.writer.is_closing():  # the worker may have written after it was cleared
-                shutil.rmtree(visit.folder, ignore_errors=True)
+            self._clear()
 
     async def _one(self, visit: Visit) -> None:
         """Hand one job to the worker and what it says of it to the page."""

@@ -8,12 +8,15 @@ import time
 import urllib.request
 import uuid
 from http.cookiejar import CookieJar
+from queue import SimpleQueue
+from socket import SHUT_RDWR
+from threading import Thread
 
 from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
     serialize_msg_to_ws_v1,
 )
-from websocket import create_connection
+from websocket import WebSocketException, create_connection
 
 PATIENCE = 240
 """Seconds until something that does not come is missed: a busy machine is slow."""
@@ -29,6 +32,7 @@ class Person:
         page = self.web.open(address, timeout=PATIENCE).read().decode()
         self.kernel = re.search(r'"?kernelId"?:\s*"([\w-]+)"', page)[1]
         self.state, self.said, self.socket = {}, [], None
+        self.heard = SimpleQueue()
         if connect:
             self.connect()
 
@@ -49,6 +53,7 @@ class Person:
 
     def connect(self):
         self.socket = self.channel(self.kernel)
+        Thread(target=self._listen, daemon=True).start()
         control = {"comm_id": uuid.uuid4().hex, "target_name": "jupyter.widget.control"}
         self.tell("comm_open", control | {"data": {}})
         self.tell("comm_msg", {"comm_id": control["comm_id"], "data": {"method": "request_states"}})
@@ -70,8 +75,19 @@ class Person:
         parts = [json.dumps(part).encode() for part in parts] + [bytes(b) for b in buffers]
         self.socket.send_binary(serialize_msg_to_ws_v1(parts, "shell"))
 
+    def _listen(self):
+        # All the time, as browsers do: a server hangs up on who does not answer its pings.
+        try:
+            while True:
+                self.heard.put(self.socket.recv())
+        except (OSError, WebSocketException) as error:
+            self.heard.put(error)
+
     def hear(self):
-        _, parts = deserialize_msg_from_ws_v1(self.socket.recv())
+        data = self.heard.get(timeout=PATIENCE)
+        if isinstance(data, Exception):
+            raise data
+        _, parts = deserialize_msg_from_ws_v1(data)
         header, _, _, content = (json.loads(part) for part in parts[:4])
         return {"header": header, "content": content, "buffers": parts[4:]}
 
@@ -133,4 +149,4 @@ class Person:
 
     def vanish(self):
         """What is seen of a browser that broke down."""
-        self.socket.close()
+        self.socket.sock.shutdown(SHUT_RDWR)
