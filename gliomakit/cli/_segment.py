@@ -82,6 +82,9 @@ def segment(
         ),
     ] = None,
     device: Device = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="By torch.compile: a slow first case, faster others.")
+    ] = False,
     convention: Convention = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that segment did not write.")
@@ -118,7 +121,7 @@ def segment(
     for job in progress_bar(jobs, "segment", "case"):
         try:
             how = (resample_to, mirror, device, convention, not no_check)
-            done.append(segment_case(job, model, network, *how))
+            done.append(segment_case(job, model, network, *how, compile=compile))
         except (GliomakitError, OSError, MemoryError, RuntimeError) as error:
             if len(jobs) == 1 and not bad:
                 raise
@@ -143,10 +146,12 @@ def segment_case(
     convention: str | None = None,
     check: bool = True,
     progress: Progress = None,
+    compile: bool = False,
 ) -> dict[str, object]:
     """Read, segment and write one case; what is said of it.
 
     progress: as `inference.segment` takes it; None is a bar, if stderr is a terminal.
+    compile:  by `torch.compile`; the second case of the same network finds its program.
     """
     from ..cases import write_label
     from ..inference import segment as run
@@ -155,7 +160,7 @@ def segment_case(
     case = job.files.read(label=False, resample_to=resample_to)
     warnings = _weak(case, model) + (_warnings(case) if check else [])
     progress = sys.stderr.isatty() if progress is None else progress
-    found = run(case, model, device=device, mirror=mirror, progress=progress)
+    found = run(case, model, device=device, mirror=mirror, progress=progress, compile=compile)
     of_data = None if job.files.kind == "loose" else case.convention
     name = convention or of_data or LOOSE
     facts = {
