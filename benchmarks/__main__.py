@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from gliomakit.device import fast_precision
+
 from . import gpu, inference, loading, losses, metrics, patches, plots, scaling, tracking, widgets
 from .compare import HEAD, heading, markdown
 
@@ -26,7 +28,7 @@ LIMITS = "| work | measured | limit |\n|---|---|---|"
 GROWTH = "| work | against | measured | slope |\n|---|---|---|---|"
 FACTS = (
     ("Memory of the loss:", LIMITS, losses.facts),
-    ("Training:", LIMITS, inference.facts),
+    ("Training and inference:", LIMITS, inference.facts),
     ("Loading:", LIMITS, loading.facts),
     ("How the cost grows, the slope of its logarithm over that of the size:", GROWTH,
      scaling.facts),
@@ -81,7 +83,7 @@ def main() -> None:
     minutes = (time.perf_counter() - started) / 60
     threads = torch.get_num_threads()
     where = f"{os.cpu_count()} cores ({platform.machine()}), {threads} threads, torch "
-    where += torch.__version__
+    where += f"{torch.__version__}, {'native' if fast_precision('cpu') == 'bf16' else 'no'} bf16"
     tell(["", f"{where}, {minutes:.1f} minutes.", ""])
     if not asked.only:
         tell([*on_a_gpu(), ""])

@@ -9,9 +9,10 @@ from itertools import count
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
+from torch import Tensor
 
 from gliomakit._learner import Learner
-from gliomakit.device import fast_precision
+from gliomakit.device import autocast, fast_precision
 from gliomakit.inference import sliding_window
 from gliomakit.metrics import dice
 from gliomakit.preprocess import prepare, to_regions_array
@@ -24,40 +25,84 @@ from .metrics import case
 OVERLAP = 0.5
 
 
-def rows(quick: bool = False) -> Iterator[Comparison]:
-    exam = case(2.0 if quick else 1.0)
-    prepared = prepare(exam)
-    # Ours lays its network's weights out anew, channels last; the peer has one of its own.
-    size, network, plain = 64 if quick else 96, load().network, load().network.eval()
-    image, brain = (torch.from_numpy(np.array(x)) for x in (prepared.image, prepared.brain))
-    # The peer slides over the case as it lies in its file: the same grid, with the air around.
-    volume = torch.zeros(1, 4, *exam.image.shape[1:])
-    volume[0][(slice(None), *prepared.frame.slices)] = image
-    last: dict[str, np.ndarray] = {}
+class Exam:
+    """A phantom on its whole grid, the shipped network, and both ways to bring them together.
 
-    def ours():
-        found = sliding_window(network, image, size, OVERLAP, skip=brain)
-        last["ours"] = found.numpy() > 0.5
+    Ours cuts the case to its brain; the peer slides over the file's grid, with the air around.
+    """
+
+    def __init__(self, spacing: float, size: int):
+        exam = case(spacing)
+        self.prepared, self.size = prepare(exam), size
+        self.shape = " × ".join(map(str, exam.image.shape[1:]))
+        arrays = self.prepared.image, self.prepared.brain
+        self.image, self.brain = (torch.from_numpy(np.array(x)) for x in arrays)
+        self.box = (slice(None), *self.prepared.frame.slices)
+        self.volume = torch.zeros(1, 4, *exam.image.shape[1:])
+        self.volume[0][self.box] = self.image
+        # Ours lays its network's weights out anew, channels last; the peer has its own.
+        self.network, self.plain = load().network, load().network.eval()
+
+    def ours(self, precision: str = "fp32") -> Tensor:
+        return sliding_window(
+            self.network, self.image, self.size, OVERLAP, skip=self.brain, precision=precision
+        )
 
     @torch.no_grad()
-    def theirs():
-        found = sliding_window_inference(
-            volume, (size,) * 3, 1, lambda x: plain(x).sigmoid(), OVERLAP, mode="gaussian"
-        )
-        last["theirs"] = found[0].numpy()[(slice(None), *prepared.frame.slices)] > 0.5
+    def theirs(self, precision: str = "fp32", moved: int = 0) -> Tensor:
+        """As MONAI's tutorial calls it; in bf16 with channels last.
 
-    voxels = " × ".join(map(str, exam.image.shape[1:]))
-    work = f"a whole case of {voxels}, the shipped network, windows {size}³, overlap ½, fp32"
-    found = compare(work, ours, "MONAI sliding_window_inference", theirs, floor=4)
-    # The same network sees the brain cut out by us, with the air around by the peer: what it says
-    # differs, and by how much depends on the network and the case. So both scores are shown.
-    scores = []
-    for side in ("ours", "theirs"):
-        masks = zip(last[side] & prepared.brain, to_regions_array(prepared.regions))
-        scores.append(" ".join(f"{dice(mask, reference):.3f}" for mask, reference in masks))
-    found.work += f"; Dice of WT, TC, ET {scores[0]}, the peer's {scores[1]}"
-    yield found
+        moved: voxels by which the case lies elsewhere in its air.
+        """
+        layout = torch.channels_last_3d if precision == "bf16" else torch.contiguous_format
+        volume = self.volume.roll((moved, moved), (2, 3)).to(memory_format=layout)
+        network = self.plain.to(memory_format=layout)
+        with autocast(torch.device("cpu"), precision):
+            found = sliding_window_inference(
+                volume, (self.size,) * 3, 1, lambda x: network(x).sigmoid(), OVERLAP
+            )
+        return found[0].roll((-moved, -moved), (1, 2))[self.box]
+
+    def scores(self, found: Tensor) -> str:
+        """Dice of the three regions."""
+        masks = (found.numpy() > 0.5) & self.prepared.brain
+        pairs = zip(masks, to_regions_array(self.prepared.regions))
+        return " ".join(f"{dice(mask, reference):.3f}" for mask, reference in pairs)
+
+
+def exam(quick: bool) -> Exam:
+    return Exam(2.0, 64) if quick else Exam(1.0, 96)
+
+
+def rows(quick: bool = False) -> Iterator[Comparison]:
+    one, half = exam(quick), fast_precision("cpu") == "bf16"
+    for precision, floor in (("fp32", 4), ("bf16", 1.5))[: 1 + half]:
+        work = f"a whole case of {one.shape}, the shipped network, windows {one.size}³, overlap ½"
+        work += f", {precision}" + (
+            "" if half else " (no native bf16: its floor is not applicable)"
+        )
+        yield compare(
+            work,
+            lambda: one.ours(precision),  # noqa: B023 (used before it changes)
+            "MONAI sliding_window_inference",
+            lambda: one.theirs(precision),  # noqa: B023
+            floor=None if quick else floor,
+        )
     yield from step(quick)
+
+
+def agreement(quick: bool) -> Iterator[str]:
+    """How far the results are from one another, and the peer's from its own when the case lies
+    elsewhere among the windows: this network is of 2 mm, and sees a little of its window's place.
+    """
+    one = exam(quick)
+    yield f"| Dice of WT, TC, ET of the whole case, ours in fp32 | {one.scores(one.ours())} | |"
+    if fast_precision("cpu") == "bf16":
+        said = one.scores(one.ours("bf16"))
+        yield f"| the same in bf16 | {said} | within .005 |"
+    for moved in (0, 8, 16, 24):
+        where = f", the case moved by {moved} voxels" if moved else ""
+        yield f"| the same, the peer{where} | {one.scores(one.theirs(moved=moved))} | |"
 
 
 def step(quick: bool) -> Iterator[Comparison]:
@@ -110,3 +155,4 @@ def waiting() -> float:
 def facts(quick: bool = False) -> Iterator[str]:
     work = "share of a training step, 16 filters, 2 × 4 × 64³, that goes into its batch"
     yield f"| {work} | {waiting():.1%} | 3 % |"
+    yield from agreement(quick)
