@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gliomakit
-from gliomakit import cli
+from gliomakit import cli, inference
 from gliomakit.cli import _common, _jobs, _split, main
 from gliomakit.errors import GliomakitError
 
@@ -619,6 +619,16 @@ def test_segment_says_which_sequences_a_network_needs(refused, tmp_path):
     case = brats(tmp_path / "case", ("t1", "t1ce"))
     line = ("segment", case, "--weights", weights, "--out", tmp_path / "out.nii.gz")
     refused(*line, words=["case", "t1, t1ce", "flair, t2"])
+
+
+def test_segment_compiles_when_asked(run, weights, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(inference, "compiled", lambda network: asked.append(1) or network)
+    line = ["segment", brats(tmp_path / "case"), "--weights", weights, "--out"]
+    assert run(*line, tmp_path / "plain.nii.gz")[0] == 0 and asked == []
+    assert run(*line, tmp_path / "fast.nii.gz", "--compile")[0] == 0 and asked == [1]
+    plain, fast = (tmp_path / f"{name}.nii.gz" for name in ("plain", "fast"))
+    assert plain.read_bytes() == fast.read_bytes()
 
 
 def test_segment_warns_of_subsets_that_do_badly(run, tmp_path):
