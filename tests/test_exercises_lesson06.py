@@ -343,14 +343,17 @@ def test_a_step_is_that_of_fit(variant):
     learner = Learner(cases, settings, torch.device("cpu"))
     network = copy.deepcopy(learner.network)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
+    # A bias before a norm has no gradient but rounding, which differs from layout to layout: Adam
+    # would make whole steps of it.
+    for group in (*optimiser.param_groups, *learner.optimiser.param_groups):
+        group["eps"] = 1e-3
     for number in range(3):
         image, target = learner.batch(number)
         value = mine(network, learner.loss, optimiser, image, target)
         loss, _ = learner.step(number)
         assert value == pytest.approx(float(loss), abs=1e-5)
-    # Not the weights: a bias before a norm has no gradient but rounding, and Adam enlarges that.
     with torch.no_grad():
-        torch.testing.assert_close(network(image), learner.network(image), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(network(image), learner.network(image), rtol=1e-4, atol=1e-4)
 
 
 # ---- what is saved ---------------------------------------------------------------------------
