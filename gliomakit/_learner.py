@@ -10,7 +10,7 @@ import torch
 
 from . import losses
 from ._processes import rank, world
-from ._recipe import LEVELS, Fit
+from ._recipe import KINDS, LEVELS, Fit
 from .device import autocast, compiled, fast_precision, memory_format
 from .errors import GliomakitError
 from .inference import sliding_window
@@ -20,10 +20,10 @@ from .patches import PatchSampler, augment_intensity, drop_sequences
 from .preprocess import Prepared
 from .regions import SEQUENCES
 
-SMALLEST_BF16 = 24
-"""Voxels of a patch's side. With 16, two voxels are left at the bottom, and there PyTorch 2.13
-(oneDNN 3.12) on processors with AVX512-BF16 gives gradients of 1e30 out of memory that nobody has
-written; with 24 or more they are right."""
+FEWEST_BF16 = 3
+"""Voxels of a patch's side that are left at the network's bottom. With two, PyTorch 2.13 (oneDNN
+3.12) on processors with AVX512-BF16 makes gradients out of memory that nobody has written: numbers
+that differ from run to run, up to 1e30, or none. With three or more they are right."""
 
 
 class Learner:
@@ -37,7 +37,8 @@ class Learner:
         s = self.settings = settings
         self.device, self.spacing = device, cases[0].frame.target
         self.precision = s.precision or fast_precision(device)
-        if device.type == "cpu" and self.precision == "bf16" and min(s.size) < SMALLEST_BF16:
+        few = min(s.size) // KINDS[s.network].stride < FEWEST_BF16
+        if device.type == "cpu" and self.precision == "bf16" and few:
             self.precision = "fp32"
         self.layout = memory_format(device, self.precision)
         self.network = s.make_network().to(device, memory_format=self.layout)

@@ -17,7 +17,7 @@ import torch
 from ._augment import augment_intensity, drop_sequences, generator
 from ._fill import WAYS, Stored, fill, pick_way, store
 from ._tiles import blend, cut, gaussian, starts, tiles
-from .device import sent
+from .device import empty, sent
 from .errors import GliomakitError
 from .regions import SEQUENCES
 
@@ -220,8 +220,8 @@ class PatchSampler:
         if out is not None and out.image.device.type == where.type and len(out) == n:
             image, code = out.image, out.code
         else:
-            image = torch.empty((n, 4, *self.size), device=where)
-            code = torch.empty((n, *self.size), dtype=torch.uint8, device=where)
+            image = empty((n, 4, *self.size), device=where)
+            code = empty((n, *self.size), torch.uint8, where)
         fill(image, code, {i: self._volume(i) for i in set(plan.case.tolist())}, plan, self.way)
         present = sent(self._present[plan.case], self.device)
         return Batch(image.to(self.device), code.to(self.device), present, plan)
