@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import numpy as np
@@ -11,15 +11,18 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor
 
+from gliomakit._layers import table
 from gliomakit._learner import Learner
-from gliomakit.device import autocast, fast_precision
+from gliomakit.device import PRECISIONS, autocast, fast_precision
 from gliomakit.inference import sliding_window
 from gliomakit.metrics import dice
+from gliomakit.patches import tiles
 from gliomakit.preprocess import prepare, to_regions_array
 from gliomakit.training import Fit
 from gliomakit.weights import load
 
 from .compare import Comparison, compare
+from .gpu import operations as training_operations
 from .metrics import case
 
 OVERLAP = 0.5
@@ -70,12 +73,24 @@ class Exam:
         return " ".join(f"{dice(mask, reference):.3f}" for mask, reference in pairs)
 
 
+def product(operations: float, precision: str) -> tuple[str, Callable[[], object]]:
+    """A bound: as many operations in matrix products of that precision."""
+    side, kind = 1024, PRECISIONS[precision]
+    a, b = (torch.ones(side, side, dtype=kind) for _ in range(2))
+    rounds = max(round(operations / (2 * side**3)), 1)
+    words = f"matrix products of the same {operations / 1e9:.0f} billion operations"
+    return words, lambda: [a @ b for _ in range(rounds)]
+
+
 def exam(quick: bool) -> Exam:
     return Exam(2.0, 64) if quick else Exam(1.0, 96)
 
 
 def rows(quick: bool = False) -> Iterator[Comparison]:
     one, half = exam(quick), fast_precision("cpu") == "bf16"
+    seen = [one.brain[window] for window in tiles(one.brain.shape, (one.size,) * 3, OVERLAP)]
+    windows = sum(bool(brain.any()) for brain in seen)
+    operations = 2e9 * windows * table(one.plain, one.size).gmac
     for precision, floor in (("fp32", 4), ("bf16", 1.5))[: 1 + half]:
         work = f"a whole case of {one.shape}, the shipped network, windows {one.size}³, overlap ½"
         work += f", {precision}" + (
@@ -87,6 +102,7 @@ def rows(quick: bool = False) -> Iterator[Comparison]:
             "MONAI sliding_window_inference",
             lambda: one.theirs(precision),  # noqa: B023
             floor=None if quick else floor,
+            bound=product(operations, precision),
         )
     yield from step(quick)
 
@@ -128,7 +144,15 @@ def step(quick: bool) -> Iterator[Comparison]:
     half = fast_precision("cpu") == "bf16"
     work = f"training step, {settings.base_filters} filters, 2 × 4 × 64³, {learner.precision}"
     work += "" if half else " (no native bf16: its floor of 2 is not applicable)"
-    yield compare(work, ours, "the same network, plain fp32", theirs, floor=2 if half else None)
+    operations = settings.batch * training_operations(settings.base_filters, settings.patch)
+    yield compare(
+        work,
+        ours,
+        "the same network, plain fp32",
+        theirs,
+        floor=2 if half else None,
+        bound=product(operations, learner.precision),
+    )
 
 
 def waiting() -> float:
