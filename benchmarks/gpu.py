@@ -1,8 +1,8 @@
 """The package on a GPU, each figure beside its bound: `python -m benchmarks.gpu`.
 
 Prints a table and writes gpu.json to --out, or to the folder that the environment's OUT names.
-Needs torch, numpy, scipy, tqdm, safetensors and nibabel; peers are measured where MONAI is
-installed, and their rows are left out where it is not. Two minutes on an H100;
+Needs torch, numpy, scipy, tqdm, safetensors and nibabel; peers are measured where MONAI
+and TorchIO 2 are installed, and their rows are left out where they are not. Two minutes on an H100;
 `--device cpu --quick` tries every section with small sizes in a few seconds.
 
 Bounds are measured first: a device-to-device copy counts bytes read and bytes written, a matrix
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -196,60 +197,61 @@ def bounds(b: Bench) -> Iterator[Row]:
 
 
 def kernel(b: Bench) -> Iterator[Row]:
-    """The device's way of cutting patches against the plain one, random volumes and plans."""
-    from tests.fill_check import differences
+    """What the device draws and cuts against plain torch and the processor, at random."""
+    from tests.fill_check import differences, drawn_differences
 
     way = pick_way(b.device)
     if b.device.type == "cuda" and way != "triton":
         raise AssertionError(f"Triton cannot be used here: {_triton_fault('cuda')}")
-    wrong = [line for s in range(b.sizes.checks) for line in differences(s, way, b.device)]
-    if wrong:
-        raise AssertionError(f"{len(wrong)} differences, the first: {wrong[0]}")
-    note = f"equal to plain torch in {b.sizes.checks} random batches"
-    yield Row("patches", f"differing batches, way {way!r}", 0, "", note=note)
+    checks = {"cut by given plans": differences}
+    if way == "triton":
+        checks["drawn and cut there"] = drawn_differences
+    for name, check in checks.items():
+        wrong = [line for s in range(b.sizes.checks) for line in check(s, way, b.device)]
+        if wrong:
+            raise AssertionError(f"{len(wrong)} differences, the first: {wrong[0]}")
+        note = f"equal to plain torch and the processor's plans, {b.sizes.checks} random samplers"
+        yield Row("patches", f"differences, {name}, way {way!r}", 0, "", note=note)
 
 
 def patches(b: Bench) -> Iterator[Row]:
-    side = b.sizes.patch
+    side, many = b.sizes.patch, 20
     kinds = ("int16", "float32") if b.device.type == "cuda" else ("float32",)
     for kind in kinds:
         sampler = PatchSampler(b.cases, side, 0.5, seed=0, device=b.device, stored=kind)
+        for step in range(len(b.cases)):
+            sampler.batch(2, step)  # brings the cases there
         for n in b.sizes.batches:
-            whole = sampler.batch(n, 0)
-            # Another plan each time: the same one would be read from the cache.
-            plans = iter([sampler.plan(n, step) for step in range(100)])
+            whole, steps = sampler.batch(n, 0), iter(range(10_000))
             kept = {i: sampler._volume(i) for i in range(len(b.cases))}
             moved = n * side**3 * (4 * (4 + (2 if kind == "int16" else 4)) + 2)
             bound = n * b.copy / moved
 
-            def cut(whole=whole, kept=kept, plans=plans, way=sampler.way) -> None:
-                fill(whole.image, whole.code, kept, next(plans), way)
+            def draw(whole=whole, n=n, sampler=sampler, steps=steps) -> None:
+                for _ in range(many):  # another batch each time: the same one would be cached
+                    sampler.batch(n, next(steps), out=whole)
 
-            seconds = b.seconds(cut)
-            rate = b.row("patches", f"{n} patches {side}³, {kind}: cut from plans", seconds, n,
-                         "patches/s", bound=f"copy: {bound:.4g} patches/s")  # fmt: skip
-            yield replace(rate, share=rate.value / bound)
+            works = {"drawn, planned and cut": draw}
             if sampler.way == "triton":
                 from gliomakit import _kernels
 
-                told = iter([described(kept, sampler.plan(n, s), b.device) for s in range(100)])
-                work = lambda w=whole, t=told: _kernels.fill(w.image, w.code, *next(t))  # noqa: E731
-                seconds = b.seconds(work)
-                rate = b.row("patches", f"{n} patches {side}³, {kind}: the kernel alone", seconds,
-                             n, "patches/s", bound=f"copy: {bound:.4g} patches/s")  # fmt: skip
+                plans = [sampler.plan(n, step) for step in range(50)]
+                told = itertools.cycle([described(kept, plan, b.device) for plan in plans])
+                given = itertools.cycle(plans)
+
+                def kernel_alone(whole=whole, told=told) -> None:
+                    for _ in range(many):
+                        _kernels.fill(whole.image, whole.code, *next(told))
+
+                def cut(whole=whole, kept=kept, given=given) -> None:
+                    for _ in range(many):
+                        fill(whole.image, whole.code, kept, next(given), "triton")
+
+                works |= {"the kernel alone": kernel_alone, "cut by plans from the processor": cut}
+            for name, work in works.items():
+                rate = b.row("patches", f"{n} patches {side}³, {kind}: {name}", b.clock(work),
+                             n * many, "patches/s", bound=f"copy: {bound:.4g} patches/s")  # fmt: skip
                 yield replace(rate, share=rate.value / bound)
-            steps = iter(range(10_000))
-            many = 10
-
-            def draw(whole=whole, n=n, sampler=sampler, steps=steps, many=many) -> None:
-                for _ in range(many):
-                    sampler.batch(n, next(steps), out=whole)
-
-            seconds = b.clock(draw)
-            rate = b.row("patches", f"{n} patches {side}³, {kind}: drawn, planned and cut",
-                         seconds, n * many, "patches/s",
-                         bound=f"copy: {bound:.4g} patches/s")  # fmt: skip
-            yield replace(rate, share=rate.value / bound)
             seconds = b.clock(lambda n=n, s=sampler, t=steps: s.plan(n, next(t)))
             yield b.ms("patches", f"plan of {n} patches, on the processor", seconds)
     plain = PatchSampler(b.cases, side, 0.5, seed=0, device=b.device, way="plain", stored=kinds[0])
@@ -282,6 +284,31 @@ def monai_patches(b: Bench) -> Iterator[Row]:
     chain = Compose([crop, *flips, RandRotate90d(keys, prob=0.75, spatial_axes=(0, 1))])
     seconds = b.clock(lambda: torch.stack([patch["image"] for patch in chain(data)]), runs=5)
     yield b.row("patches", f"{n} patches {side}³: MONAI on the device", seconds, n, "patches/s")
+
+
+def torchio_patches(b: Bench) -> Iterator[Row]:
+    """TorchIO 2 on the device: each patch's place from a map of all voxels, flips for the batch."""
+    import torchio
+
+    if not hasattr(torchio, "SubjectsBatch"):
+        raise ModuleNotFoundError("TorchIO 2 is not installed (pip install --pre torchio)")
+    n, side, case = b.sizes.batches[0], b.sizes.patch, b.cases[0]
+    subject = torchio.Subject(
+        image=torchio.ScalarImage(torch.from_numpy(case.image).to(b.device)),
+        label=torchio.LabelMap(torch.from_numpy(case.regions)[None].to(b.device)),
+    )
+    # A voxel's weight: half of the patches are to lie around tumour.
+    tumour = float((case.regions > 0).mean())
+    weights = {0: tumour / (1 - tumour), 1: 1, 2: 1, 3: 1}
+    sampler = torchio.LabelSampler(subject, side, "label", weights, num_patches=n)
+    flip = torchio.Flip(axes=(0, 1, 2), flip_probability=0.5)
+
+    def work() -> torch.Tensor:
+        return flip(torchio.SubjectsBatch.from_subjects(list(sampler))).images["image"].data
+
+    assert work().shape == (n, 4, side, side, side)
+    name = f"{n} patches {side}³: TorchIO {torchio.__version__} on the device, not turned"
+    yield b.row("patches", name, b.clock(work, runs=5), n, "patches/s")
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -522,7 +549,7 @@ def monai_labels(b: Bench) -> Iterator[Row]:
 
 SECTIONS = (
     bounds, kernel, patches, loss, labels, training, memory, inference, profile,
-    monai_patches, monai_labels, monai_inference,
+    monai_patches, torchio_patches, monai_labels, monai_inference,
 )  # fmt: skip
 
 

@@ -66,15 +66,12 @@ class Stored:
 
     @cached_property
     def row(self) -> np.ndarray:
-        """What the kernel's table says of it: two addresses, four and three strides, the shape."""
-        x, y = self.image, self.label
+        """What the kernel's table says of it: addresses of image and label, four and three
+        strides, the shape, the scale's address."""
+        x, y, scale = self.image, self.label, self.scale
         of_label = (0, 0, 0, 0) if y is None else (y.data_ptr(), *y.stride())
-        return np.array([x.data_ptr(), of_label[0], *x.stride(), *of_label[1:], *x.shape[1:]])
-
-    @cached_property
-    def factors(self) -> np.ndarray | None:
-        """The scale, on the processor."""
-        return None if self.scale is None else self.scale.cpu().numpy()
+        last = 0 if scale is None else scale.data_ptr()
+        return np.array([x.data_ptr(), of_label[0], *x.stride(), *of_label[1:], *x.shape[1:], last])
 
 
 def store(
@@ -135,21 +132,13 @@ def _triton_fault(kind: str) -> str | None:
     if kind != "cuda":
         return f"it has no kernels for {kind}"
     try:
-        tried = torch.zeros(1, 1, 2, 2, 2, device=kind), torch.zeros(1, 2, 2, 2, device=kind).byte()
-        volume = Stored(torch.ones(1, 2, 2, 2, device=kind), None)
-        _triton(*tried, [volume], _Identity)
-        return None if tried[0].sum() == 8 else "its first kernel gave wrong numbers"
+        from ._drawing import trial
+
+        return None if trial(torch.device(kind)) else "its first kernels gave wrong numbers"
     except ImportError:
         return "it is not installed (pip install triton)"
     except Exception as error:  # no compiler, an old GPU, another version: many names, one outcome
         return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-class _Identity:
-    """The plan of one patch that is the whole volume."""
-
-    case, turns = np.zeros(1, int), np.zeros(1, int)
-    origin, flip = np.zeros((1, 3), int), np.zeros((1, 3), bool)
 
 
 def _plain(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
@@ -201,15 +190,12 @@ def _triton(image: Tensor, code: Tensor, volumes: Volumes, plan: Turns) -> None:
 
 def described(
     volumes: Volumes, plan: Turns, device: torch.device
-) -> tuple[Tensor, Tensor | None, torch.dtype]:
-    """What the kernel is told of a batch: its table, scales, and the type of the volumes."""
+) -> tuple[Tensor, torch.dtype, bool]:
+    """What the kernel is told of a batch: its table, the volumes' type, whether they are scaled."""
     chosen = [volumes[index] for index in plan.case]
     swap, reverse = _exchange(plan.turns, plan.flip)
     table = np.column_stack([[v.row for v in chosen], plan.origin, swap, reverse])
-    scaled = chosen[0].scale is not None
-    scales = np.array([v.factors for v in chosen]) if scaled else None
-    there = [None if a is None else sent(a, device) for a in (table, scales)]
-    return *there, chosen[0].image.dtype
+    return sent(table, device), chosen[0].image.dtype, chosen[0].scale is not None
 
 
 WAYS: dict[str, Callable[[Tensor, Tensor, Volumes, Turns], None]] = {

@@ -14,8 +14,11 @@ import triton.language as tl
 BLOCK = 1024
 """Voxels a program writes."""
 
-COLUMNS = 19
-"""Numbers that describe a patch in the table: see `_fill_batch`."""
+VOLUME = 13
+"""Numbers that describe a volume: see `_fill.Stored.row`."""
+
+COLUMNS = VOLUME + 7
+"""Numbers that describe a patch in the table: its volume, and where and how it lies there."""
 
 
 @triton.jit
@@ -23,11 +26,10 @@ def _fill_batch(
     out,  # the batch's images, (n, C, SX, SY, SZ) float32
     codes,  # its labels, (n, SX, SY, SZ) uint8
     table,  # (n, COLUMNS) int64: what each patch is
-    scales,  # (n, C) float32: what a stored number is multiplied by
     stride_n, stride_c, stride_x, stride_y, stride_z,  # of out
     C: tl.constexpr, SX: tl.constexpr, SY: tl.constexpr, SZ: tl.constexpr,
     STORED: tl.constexpr,  # type of the volumes' numbers
-    SCALED: tl.constexpr,
+    SCALED: tl.constexpr,  # whether they are multiplied by a number of each sequence's own
     COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -39,7 +41,7 @@ def _fill_batch(
     x = voxel // (SZ * SY)
     written = voxel < SX * SY * SZ
 
-    # The patch's row: two addresses, strides, shape and origin in the volume, how it is turned.
+    # The patch's row: addresses, strides, shape and origin in the volume, how it is turned.
     row = table + patch * COLUMNS
     image = tl.load(row).to(tl.pointer_type(STORED))
     label_at = tl.load(row + 1)
@@ -48,9 +50,10 @@ def _fill_batch(
     image_y, image_z = tl.load(row + 4), tl.load(row + 5)
     label_x, label_y, label_z = tl.load(row + 6), tl.load(row + 7), tl.load(row + 8)
     shape_x, shape_y, shape_z = tl.load(row + 9), tl.load(row + 10), tl.load(row + 11)
-    from_x, from_y, from_z = tl.load(row + 12), tl.load(row + 13), tl.load(row + 14)
-    swap = tl.load(row + 15)
-    back_x, back_y, back_z = tl.load(row + 16), tl.load(row + 17), tl.load(row + 18)
+    scale = tl.load(row + 12).to(tl.pointer_type(tl.float32))
+    from_x, from_y, from_z = tl.load(row + 13), tl.load(row + 14), tl.load(row + 15)
+    swap = tl.load(row + 16)
+    back_x, back_y, back_z = tl.load(row + 17), tl.load(row + 18), tl.load(row + 19)
 
     # Flipped: counted from the other end. Turned: x and y exchanged, then perhaps flipped.
     a = tl.where(back_x != 0, SX - 1 - x, x)
@@ -68,7 +71,7 @@ def _fill_batch(
     for channel in tl.static_range(C):
         value = tl.load(image + channel * image_c + source, mask=inside, other=0).to(tl.float32)
         if SCALED:
-            value = value * tl.load(scales + patch * C + channel)
+            value = value * tl.load(scale + channel)
         tl.store(target + channel * stride_c, value, mask=written)
     source = i * label_x + j * label_y + k * label_z
     labelled = tl.where(inside, label_at, 0) != 0
@@ -80,18 +83,15 @@ _TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.int16: tl.
 
 
 def fill(
-    image: torch.Tensor,
-    code: torch.Tensor,
-    table: torch.Tensor,
-    scales: torch.Tensor | None,
-    stored: torch.dtype,
+    image: torch.Tensor, code: torch.Tensor, table: torch.Tensor, stored: torch.dtype, scaled: bool
 ) -> None:
     """Launch the kernel: image (n, c, x, y, z) float32 of any strides, code (n, x, y, z) uint8
-    contiguous; table and scales as `_fill_batch` has them, on the same device."""
+    contiguous; table (n, COLUMNS) int64 on the same device; stored: the volumes' type; scaled:
+    whether they have a scale."""
     n, channels, *size = image.shape
     grid = (triton.cdiv(size[0] * size[1] * size[2], BLOCK), n)
     _fill_batch[grid](
-        image, code, table, image if scales is None else scales, *image.stride(),
+        image, code, table, *image.stride(),
         C=channels, SX=size[0], SY=size[1], SZ=size[2],
-        STORED=_TYPES[stored], SCALED=scales is not None, COLUMNS=COLUMNS, BLOCK=BLOCK,
+        STORED=_TYPES[stored], SCALED=scaled, COLUMNS=COLUMNS, BLOCK=BLOCK,
     )  # fmt: skip

@@ -2,19 +2,22 @@
 
 `PatchSampler` first *plans* a batch (which case, where, turned and flipped how; a few numbers),
 then *fills* it, each voxel copied once from its volume into the batch. Only the filling touches
-voxels, so there are several ways to do it: see `_fill`.
+voxels, so there are several ways to do it: see `_fill`. On a GPU that has all cases, both are done
+there, by two launches: see `_drawing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from ._augment import augment_intensity, drop_sequences, generator
+from ._drawing import Atlas, Foreground
 from ._fill import WAYS, Stored, fill, pick_way, store
 from ._tiles import blend, cut, gaussian, starts, tiles
 from .device import empty, sent
@@ -79,12 +82,17 @@ class Patch:
 @dataclass(frozen=True)
 class Batch:
     """Patches on the device: image (n, 4, x, y, z) float32, code (n, x, y, z) uint8, present
-    (n, 4) bool; and the plan that they were cut by."""
+    (n, 4) bool."""
 
     image: torch.Tensor
     code: torch.Tensor
     present: torch.Tensor
-    plan: Plan
+    planned: Callable[[], Plan] = field(repr=False)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan that they were cut by. One that a GPU drew is drawn again, when asked for."""
+        return self.planned()
 
     @property
     def case(self) -> np.ndarray:
@@ -169,7 +177,8 @@ class PatchSampler:
         self.device = torch.device(device)
         self._shapes = np.array([case.image.shape[1:] for case in self.cases])
         self._present = np.array([[s in c.present for s in SEQUENCES] for c in self.cases])
-        self._voxels: dict[int, _Foreground] = {}
+        self._voxels: dict[int, Foreground] = {}
+        self._atlas: Atlas | None = None
         self._volumes: dict[int, Stored] = {}
         self.stored = stored or _kept_as(self.cases, self.device)
         self._home = self.device if self.stored else torch.device("cpu")
@@ -182,7 +191,7 @@ class PatchSampler:
     def plan(self, n: int, step: int = 0) -> Plan:
         """Draw n patches: where each is cut, how it is turned and flipped."""
         rng = generator(self.seed, step)
-        case = rng.integers(len(self.cases), size=n)
+        case = _below(rng, len(self.cases), n)
         # Every number is drawn whether it is used or not: switching one option on leaves what
         # the others do as it was.
         wanted = rng.random(n) < self.foreground
@@ -203,7 +212,7 @@ class PatchSampler:
         # A volume smaller than the patch lies in its middle.
         origin = np.where(room < 0, -(-room // 2), origin)
 
-        turns = rng.integers(4, size=n) if self.rotate else np.zeros(n, np.int64)
+        turns = _below(rng, 4, n) if self.rotate else np.zeros(n, np.int64)
         if self.size[0] != self.size[1]:
             turns = turns // 2 * 2
         flip = (rng.random((n, 3)) < 0.5) & self.flip
@@ -215,16 +224,20 @@ class PatchSampler:
         out: an earlier batch of the same n, whose memory is written anew (its contents are
         gone). Without it the batch owns its memory.
         """
-        plan = self.plan(n, step)
         where = self._home
         if out is not None and out.image.device.type == where.type and len(out) == n:
             image, code = out.image, out.code
         else:
             image = empty((n, 4, *self.size), device=where)
             code = empty((n, *self.size), torch.uint8, where)
+        atlas = self._all_there()
+        if atlas is not None:
+            present = atlas.batch(image, code, step)
+            return Batch(image, code, present, lambda: self.plan(n, step))
+        plan = self.plan(n, step)
         fill(image, code, {i: self._volume(i) for i in set(plan.case.tolist())}, plan, self.way)
         present = sent(self._present[plan.case], self.device)
-        return Batch(image.to(self.device), code.to(self.device), present, plan)
+        return Batch(image.to(self.device), code.to(self.device), present, lambda: plan)
 
     def take(self, n: int, step: int = 0) -> Iterator[Patch]:
         """n single patches, those of the batches of one at `step`, `step` + 1, …"""
@@ -240,32 +253,40 @@ class PatchSampler:
             self._volumes[index] = kept or own
         return self._volumes[index]
 
-    def _tumour(self, index: int) -> _Foreground:
+    def _tumour(self, index: int) -> Foreground:
         if index not in self._voxels:
-            self._voxels[index] = _Foreground(self.cases[index].regions)
+            self._voxels[index] = Foreground(self.cases[index].regions)
         return self._voxels[index]
 
+    def _all_there(self) -> Atlas | None:
+        """What the GPU draws by itself from, once it has all cases: each batch brings it one."""
+        if self._atlas is None and self.way == "triton":
+            every = range(len(self.cases))
+            there = self._volumes.keys() & self._voxels.keys()
+            new = next((i for i in every if i not in there), 0)
+            self._volume(new), self._tumour(new)
+            if len(there | {new}) == len(every):
+                self._atlas = Atlas(
+                    [self._volumes[i] for i in every],
+                    [self._voxels[i] for i in every],
+                    self._present,
+                    size=self.size,
+                    foreground=self.foreground,
+                    flip=self.flip,
+                    rotate=self.rotate,
+                    balance=self.balance,
+                    seed=self.seed,
+                )
+        return self._atlas
 
-class _Foreground:
-    """A case's tumour voxels: linear indices (uint32), sorted by tissue."""
 
-    def __init__(self, code: np.ndarray | None):
-        flat = np.zeros(0, np.uint8) if code is None else np.asarray(code).reshape(-1)
-        voxels = np.flatnonzero(flat)
-        tissue = flat[voxels]
-        self.voxels = voxels[np.argsort(tissue, kind="stable")].astype(np.uint32)
-        self.counts = np.bincount(tissue, minlength=4)[1:]
-        self.counts = self.counts[self.counts > 0]
-        self.starts = np.cumsum(self.counts) - self.counts
-
-    def draw(self, tissue: float, voxel: float, balance: bool) -> int | None:
-        """A voxel's linear index, chosen by two numbers in [0, 1); None if there is none."""
-        if not len(self.voxels):
-            return None
-        if not balance:
-            return int(self.voxels[int(voxel * len(self.voxels))])
-        k = int(tissue * len(self.counts))
-        return int(self.voxels[self.starts[k] + int(voxel * self.counts[k])])
+def _below(rng: np.random.Generator, limit: int, n: int) -> np.ndarray:
+    """n whole numbers below `limit`, all equally probable to 2⁻³²: `rng.integers`, but that no
+    number is ever drawn a second time, so that each has its place in the stream."""
+    if limit == 1:
+        return np.zeros(n, np.int64)
+    bits = rng.integers(2**32, size=n, dtype=np.uint32)
+    return (bits.astype(np.int64) * limit) >> 32
 
 
 def _kept_as(cases: Sequence[Volume], device: torch.device) -> str | None:

@@ -1,16 +1,19 @@
-"""All ways of cutting patches against each other, on random volumes and plans.
+"""All ways of cutting patches against each other, on random volumes and plans; and batches that
+the kernels draw against those that the processor draws.
 
 `test_fill.py` runs this as a program under Triton's interpreter, which must be chosen before Triton
 is imported; `benchmarks/gpu.py` runs it on a GPU.
 """
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from gliomakit._fill import INT16, STORED, Stored, fill
-from gliomakit.patches import Plan
+from gliomakit.patches import PatchSampler, Plan
+from gliomakit.regions import SEQUENCES
 
 
 def random_volumes(rng, kind, device="cpu"):
@@ -76,9 +79,57 @@ def differences(seed, way, device="cpu"):
     return found
 
 
+def random_cases(rng):
+    """One to five prepared cases of any sides, some without tumour or label or a sequence."""
+    found = []
+    for _ in range(rng.integers(1, 6)):
+        shape = rng.integers(1, 16, size=3)
+        code = rng.integers(0, 4, size=shape).astype(np.uint8)
+        code[rng.random(shape) < rng.choice([0.5, 0.95, 1.0])] = 0
+        code[code == rng.integers(1, 4)] = 0
+        case = SimpleNamespace(
+            image=rng.standard_normal((4, *shape)).astype(np.float32),
+            regions=None if rng.random() < 0.2 else code,
+            present=[name for name in SEQUENCES if rng.random() < 0.8],
+        )
+        found.append(case)
+    return found
+
+
+def drawn_differences(seed, way, device="cpu"):
+    """What of a random sampler's batches is not what the processor draws and cuts."""
+    rng = np.random.default_rng(seed)
+    cases = random_cases(rng)
+    asked = {
+        "size": rng.integers(1, 11, size=3).tolist() if rng.random() < 0.5 else 7,
+        "foreground": float(rng.choice([0, 1, rng.random(), 2.0**-53])),
+        "flip": ["", "x", "yz", "xyz", True][rng.integers(5)],
+        "rotate": bool(rng.integers(2)),
+        "balance": bool(rng.integers(2)),
+        "seed": int(rng.choice([0, 1, 2**31, 2**62, -1, rng.integers(2**40)])),
+        "stored": tuple(STORED)[seed % 3],
+    }
+    here = PatchSampler(cases, **asked, way="plain")
+    there = PatchSampler(cases, **asked, way=way, device=device)
+    found, drawn = [], 0
+    for step in (*range(len(cases)), int(rng.choice([16, 10**6, 2**40]))):
+        n = int(rng.integers(1, 70))
+        expected, got = here.batch(n, step), there.batch(n, step)
+        drawn += there._atlas is not None
+        for name in ("image", "code", "present"):
+            if not torch.equal(getattr(expected, name), getattr(got, name).cpu()):
+                found.append(f"{name} of seed {seed}, step {step}, {n} patches, {asked}")
+        for name in ("case", "origin", "turns", "flip", "foreground"):
+            if not np.array_equal(getattr(expected.plan, name), getattr(got.plan, name)):
+                found.append(f"the plan's {name} of seed {seed}, step {step}")
+    # Each batch brings one case there at least; the last two are drawn there.
+    return found if drawn >= 2 else [*found, f"the kernel drew {drawn} batches of seed {seed}"]
+
+
 if __name__ == "__main__":
-    way, count = sys.argv[1], int(sys.argv[2])
+    check = {"fill": differences, "draw": drawn_differences}[sys.argv[1]]
+    way, count = sys.argv[2], int(sys.argv[3])
     for seed in range(count):
-        if wrong := differences(seed, way):
+        if wrong := check(seed, way):
             sys.exit("\n".join(wrong))
-    print(f"{way}: {count} batches equal")
+    print(f"{sys.argv[1]}, {way}: {count} equal")

@@ -32,16 +32,17 @@ def test_views_and_plain_agree_bit_by_bit(seed):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
-def test_the_kernel_agrees_in_tritons_interpreter():
+@pytest.mark.parametrize("what, count", [("fill", 240), ("draw", 60)])
+def test_the_kernels_agree_in_tritons_interpreter(what, count):
     run = subprocess.run(
-        [sys.executable, "-m", "tests.fill_check", "triton", "240"],
+        [sys.executable, "-m", "tests.fill_check", what, "triton", str(count)],
         cwd=ROOT,
         env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == "triton: 240 batches equal"
+    assert run.stdout.strip() == f"{what}, triton: {count} equal"
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -1,0 +1,101 @@
+"""A case's tumour voxels to draw from, and all cases' on a GPU, which then draws by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._augment import generator
+from ._fill import Stored
+from .device import sent
+
+
+class Foreground:
+    """A case's tumour voxels: linear indices (uint32), sorted by tissue."""
+
+    def __init__(self, code: np.ndarray | None):
+        flat = np.zeros(0, np.uint8) if code is None else np.asarray(code).reshape(-1)
+        voxels = np.flatnonzero(flat)
+        tissue = flat[voxels]
+        self.voxels = voxels[np.argsort(tissue, kind="stable")].astype(np.uint32)
+        self.counts = np.bincount(tissue, minlength=4)[1:]
+        self.counts = self.counts[self.counts > 0]
+        self.starts = np.cumsum(self.counts) - self.counts
+
+    def draw(self, tissue: float, voxel: float, balance: bool) -> int | None:
+        """A voxel's linear index, chosen by two numbers in [0, 1); None if there is none."""
+        if not len(self.voxels):
+            return None
+        if not balance:
+            return int(self.voxels[int(voxel * len(self.voxels))])
+        k = int(tissue * len(self.counts))
+        return int(self.voxels[self.starts[k] + int(voxel * self.counts[k])])
+
+
+class Atlas:
+    """All that a GPU needs to draw and fill batches: two launches, and nothing is sent there.
+
+    volumes: all cases' on one device, of one type; foregrounds: theirs; present: (cases, 4) bool.
+    size, foreground, flip, rotate, balance, seed: the sampler's (`patches.PatchSampler`).
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[Stored],
+        foregrounds: Sequence[Foreground],
+        present: np.ndarray,
+        *,
+        size: tuple[int, int, int],
+        foreground: float,
+        flip: np.ndarray,
+        rotate: bool,
+        balance: bool,
+        seed: int,
+    ):
+        first = volumes[0].image
+        self._volumes = list(volumes)  # their addresses are in the table
+        self._kept = first.dtype, volumes[0].scale is not None
+        self._voxels = [sent(f.voxels.view(np.int32), first.device) for f in foregrounds]
+        rows = [
+            np.concatenate([volume.row, [voxels.data_ptr()], _counted(tumour)])
+            for volume, voxels, tumour in zip(volumes, self._voxels, foregrounds, strict=True)
+        ]
+        self._table = sent(np.array(rows), first.device)
+        self._present = sent(present.view(np.uint8), first.device)
+        # A number below `foreground` in [0, 1) is one below this among its 53 bits.
+        limit = int(np.ceil(foreground * 2.0**53))
+        flips = sum(1 << axis for axis in range(3) if flip[axis])
+        self._settings = (seed % 2**64, limit, *size, bool(balance), bool(rotate), flips)
+
+    def batch(self, image: Tensor, code: Tensor, step: int) -> Tensor:
+        """Write image (n, 4, x, y, z) and code (n, x, y, z); what of each is present, (n, 4) bool."""
+        from . import _draw_kernel, _kernels
+
+        n, device = len(image), image.device
+        table = torch.empty((n, _kernels.COLUMNS), dtype=torch.int64, device=device)
+        present = torch.empty((n, self._present.shape[1]), dtype=torch.uint8, device=device)
+        _draw_kernel.draw(table, present, self._table, self._present, step, self._settings)
+        _kernels.fill(image, code, table, *self._kept)
+        return present.view(torch.bool)
+
+
+def _counted(tumour: Foreground) -> list[int]:
+    """Voxels, tissues, and of three tissues the first voxel and the count."""
+    rest = [0] * (3 - len(tumour.counts))
+    return [len(tumour.voxels), len(tumour.counts), *tumour.starts, *rest, *tumour.counts, *rest]
+
+
+def trial(device: torch.device) -> bool:
+    """Whether the kernels draw and fill there as the processor does: eight voxels out of eight."""
+    numbers = np.arange(8, dtype=np.float32)
+    volume = Stored(torch.from_numpy(numbers).to(device).view(1, 1, 1, 8), None)
+    present, tumour = np.ones((1, 4), bool), Foreground(np.ones(8, np.uint8))
+    asked = {"flip": np.zeros(3, bool), "rotate": False, "balance": False, "seed": 0}
+    atlas = Atlas([volume], [tumour], present, size=(1, 1, 1), foreground=1.0, **asked)
+    image = torch.empty((8, 1, 1, 1, 1), device=device)
+    atlas.batch(image, torch.empty((8, 1, 1, 1), dtype=torch.uint8, device=device), step=0)
+    drawn = generator(0, 0).random((3, 8))[2]
+    return bool((image.flatten().cpu().numpy() == np.floor(8 * drawn)).all())
