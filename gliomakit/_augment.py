@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ._fill import triton_fault
 from ._scanner import DEGREE, bend, blurred, coarsened, uneven
 from .device import sent
 from .regions import SEQUENCES
@@ -49,7 +50,8 @@ def augment_intensity(
 
     image: (n, c, x, y, z) float, z-scored; changed in place and returned. Exact zeros are
     background or a missing sequence and stay zero. All sequences that something is done to are
-    changed at once (`_scanner`).
+    changed at once (`_scanner`); on a GPU in two launches, but for what is left out unless asked
+    for (`_intensity_kernels`).
 
     gain:   standard deviation of the logarithm of a factor.
     offset: standard deviation of a shift, in standard deviations of the brain.
@@ -75,14 +77,22 @@ def augment_intensity(
     exponent = np.exp(gamma * rng.standard_normal((n, c)))
     sigma = noise * rng.random((n, c))
     bent, noisy = rng.random((2, n, c)) < share
-    torch_rng = torch.Generator(image.device).manual_seed(int(rng.integers(2**63)))
+    of_noise = int(rng.integers(2**63))
+    other_scanner = uneven_by > 0 or blur > 0 or coarse > 1
+    if not other_scanner and _in_two_launches(image):
+        from . import _intensity_kernels
 
+        numbers = factor, shift, exponent * (bent & (gamma > 0)), sigma * noisy
+        numbers = np.array(numbers, np.float32).reshape(4, -1)
+        return _intensity_kernels.change(image, sent(numbers, image.device), of_noise)
+
+    torch_rng = torch.Generator(image.device).manual_seed(of_noise)
     inside = image != 0
     which = bent & (gamma > 0)
     if which.any():
         here = _places(which, image)
         image[here] = bend(image[here], inside[here], _numbers(exponent[which], image))
-    if uneven_by > 0 or blur > 0 or coarse > 1:
+    if other_scanner:
         _other_scanner(image, generator(seed, step, _SCANNER), share, uneven_by, blur, coarse)
     image.mul_(_per_sequence(factor, image)).add_(_per_sequence(shift, image))
     which = noisy & (noise > 0)
@@ -93,6 +103,12 @@ def augment_intensity(
             field, _numbers(sigma[which], image)[:, None, None, None]
         )
     return image.mul_(inside)
+
+
+def _in_two_launches(image: torch.Tensor) -> bool:
+    """Whether the batch is on a GPU where `_intensity_kernels` can be used."""
+    plain = image.dtype != torch.float32 or not image.is_contiguous() or image.numel() >= 2**31
+    return image.is_cuda and not plain and triton_fault("cuda") is None
 
 
 def drop_sequences(

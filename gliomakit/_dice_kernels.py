@@ -1,8 +1,9 @@
-"""The weighted Dice loss in two Triton kernels, for GPUs: see `_fused_dice` for the formulas.
+"""The weighted Dice loss in three Triton kernels, for GPUs: see `_fused_dice` for the formulas.
 
-One kernel reads logits and target once and leaves the sums of each block of voxels; the other reads
-them again and writes the gradient. The softmax is made anew in both, in the processor's registers,
-so beside the gradient nothing is kept that is as large as the logits. Importing this needs Triton.
+One kernel reads logits and target once and leaves the sums of each block of voxels; one makes
+losses of the sums, a program a sample; the last reads the logits again and writes the gradient. The
+softmax is made anew in the first and the last, in the processor's registers, so beside the gradient
+nothing is kept that is as large as the logits. Importing this needs Triton.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from torch import Tensor
 
 BLOCK = 1024
 """Voxels of a program."""
+
+CHUNK = 256
+"""Blocks whose sums are added at once."""
 
 
 @triton.jit
@@ -55,8 +59,50 @@ def _sum(
 
 
 @triton.jit
+def _finish(
+    sums,  # (b, blocks, K, 3) float32
+    losses, shares,  # (b,) float32: the loss, and r
+    slopes,  # (b, K) float32: c without the gradient of the mean
+    blocks,
+    POWER: tl.constexpr,  # how the weight falls with the area
+    ABSENT: tl.constexpr,  # what a class without area weighs: see `losses.WeightedDiceLoss`
+    TINY: tl.constexpr,
+    K: tl.constexpr,
+    LANES: tl.constexpr,  # a power of two, at least K
+    CHUNK: tl.constexpr,
+):  # fmt: skip
+    sample = tl.program_id(0).to(tl.int64)
+    k = tl.arange(0, LANES)
+    area, both = tl.zeros((LANES,), tl.float32), tl.zeros((LANES,), tl.float32)
+    squares = tl.zeros((LANES,), tl.float32)
+    for first in range(0, blocks, CHUNK):
+        block = first + tl.arange(0, CHUNK)
+        there = (block < blocks)[:, None] & (k < K)[None, :]
+        place = sums + ((sample * blocks + block)[:, None] * K + k[None, :]) * 3
+        area += tl.sum(tl.load(place, mask=there, other=0), axis=0)
+        both += tl.sum(tl.load(place + 1, mask=there, other=0), axis=0)
+        squares += tl.sum(tl.load(place + 2, mask=there, other=0), axis=0)
+    divisor = tl.full((LANES,), 1.0, tl.float32)
+    for _ in tl.static_range(POWER):
+        divisor *= area
+    if ABSENT == "paper":
+        w = tl.where(k < K, 1 / tl.maximum(divisor, TINY), 0.0)
+    else:
+        w = tl.where(area > 0, 1 / tl.where(area > 0, divisor, 1.0), 0.0)
+        if ABSENT == "largest":
+            w = tl.where((area > 0) | (k >= K), w, tl.max(w))
+    above, below = 2 * tl.sum(w * both), tl.sum(w * (squares + area))
+    # A sample in which no class counts has loss 0, and no gradient.
+    divisible = tl.where(below > 0, below, 1.0)
+    tl.store(losses + sample, tl.where(below > 0, 1 - above / divisible, 0.0))
+    tl.store(shares + sample, above / divisible)
+    tl.store(slopes + sample * K + k, 2 * w / divisible / tl.num_programs(0), mask=k < K)
+
+
+@triton.jit
 def _differentiate(
     logits, target, gradient,  # as large as the logits, with the same strides
+    outer,  # a number: the gradient by the loss
     slopes,  # c, (b, K) float32
     shares,  # r, (b,) float32
     M, stride_n, stride_k, stride_m,
@@ -68,7 +114,7 @@ def _differentiate(
     offset = sample * stride_n + voxel * stride_m
     label = tl.load(target + sample * M + voxel, mask=inside, other=-1)
     top, total = _softmax(logits + offset, stride_k, inside, K, BLOCK)
-    r = tl.load(shares + sample)
+    r, of_loss = tl.load(shares + sample), tl.load(outer).to(tl.float32)
     inner = tl.zeros((BLOCK,), tl.float32)
     for k in tl.static_range(K):
         x = tl.load(logits + offset + k * stride_k, mask=inside, other=0).to(tl.float32)
@@ -80,27 +126,40 @@ def _differentiate(
         y = tl.exp(x - top) / total
         t = tl.where(label == k, 1.0, 0.0)
         slope = tl.load(slopes + sample * K + k) * (r * y - t)
-        tl.store(gradient + offset + k * stride_k, y * (slope - inner), mask=inside)
+        value = of_loss * y * (slope - inner)
+        tl.store(gradient + offset + k * stride_k, value, mask=inside)
 
 
-def sums(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Σ T, Σ Y T and Σ Y² of each sample and class, (b, K) float32 each."""
+def losses(
+    logits: Tensor, target: Tensor, power: int, absent: str, tiny: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each sample's loss and r, (b,) float32, and c (b, K) for a mean whose gradient is 1. The
+    weights are 1 / area to that power, of absent classes as `losses.WeightedDiceLoss` says."""
     logits, steps = _laid(logits)
     samples, classes = logits.shape[:2]
     voxels = target[0].numel()
     blocks = triton.cdiv(voxels, BLOCK)
-    parts = torch.empty(samples, blocks, classes, 3, device=logits.device)
-    _sum[(blocks, samples)](logits, _whole(target), parts, voxels, *steps, K=classes, BLOCK=BLOCK)
-    return parts.sum(1).unbind(-1)
+    sums = torch.empty(samples, blocks, classes, 3, device=logits.device)
+    _sum[(blocks, samples)](logits, _whole(target), sums, voxels, *steps, K=classes, BLOCK=BLOCK)
+    found, shares, slopes = (
+        torch.empty(size, device=logits.device) for size in (samples, samples, (samples, classes))
+    )
+    _finish[(samples,)](
+        sums, found, shares, slopes, blocks, POWER=power, ABSENT=absent, TINY=tiny,
+        K=classes, LANES=triton.next_power_of_2(classes), CHUNK=CHUNK,
+    )  # fmt: skip
+    return found, shares, slopes
 
 
-def gradient(logits: Tensor, target: Tensor, slopes: Tensor, shares: Tensor) -> Tensor:
-    """The gradient by the logits, in their type, from c (b, K) and r (b,)."""
+def gradient(
+    logits: Tensor, target: Tensor, outer: Tensor, slopes: Tensor, shares: Tensor
+) -> Tensor:
+    """The gradient by the logits, in their type, from that by the loss (a number), c and r."""
     logits, steps = _laid(logits)
     samples, classes = logits.shape[:2]
     voxels, found = target[0].numel(), torch.empty_like(logits)
     _differentiate[(triton.cdiv(voxels, BLOCK), samples)](
-        logits, _whole(target), found, slopes.contiguous(), shares.contiguous(),
+        logits, _whole(target), found, outer, slopes, shares,
         voxels, *steps, K=classes, BLOCK=BLOCK,
     )  # fmt: skip
     return found

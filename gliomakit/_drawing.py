@@ -12,6 +12,9 @@ from ._augment import generator
 from ._fill import Stored
 from .device import sent
 
+AHEAD = 16
+"""Batches whose plans a GPU draws at once: a launch costs as much for sixteen as for one."""
+
 
 class Foreground:
     """A case's tumour voxels: linear indices (uint32), sorted by tissue."""
@@ -36,7 +39,8 @@ class Foreground:
 
 
 class Atlas:
-    """All that a GPU needs to draw and fill batches: two launches, and nothing is sent there.
+    """All that a GPU needs to draw and fill batches: nothing is sent there for them. A batch is one
+    launch, and every sixteenth another before it, which draws the plans.
 
     volumes: all cases' on one device, of one type; foregrounds: theirs; present: (cases, 4) bool.
     size, foreground, flip, rotate, balance, seed: the sampler's (`patches.PatchSampler`).
@@ -68,18 +72,30 @@ class Atlas:
         # A number below `foreground` in [0, 1) is one below this among its 53 bits.
         limit = int(np.ceil(foreground * 2.0**53))
         flips = sum(1 << axis for axis in range(3) if flip[axis])
-        self._settings = (seed % 2**64, limit, *size, bool(balance), bool(rotate), flips)
+        self._drawn: list[tuple[Tensor, Tensor]] = []
+        self._next = (0, 0)
+        self._settings = (seed % 2**64, limit, *size, int(balance), int(rotate), flips)
 
     def batch(self, image: Tensor, code: Tensor, step: int) -> Tensor:
-        """Write image (n, 4, x, y, z) and code (n, x, y, z); what of each is present, (n, 4) bool."""
+        """Write image (n, 4, x, y, z) and code (n, x, y, z); return what is present (n, 4)."""
+        from . import _kernels
+
+        if not self._drawn or self._next != (len(image), step):
+            self._drawn = self._draw(len(image), step)
+        table, present = self._drawn.pop()
+        self._next = len(image), step + 1
+        _kernels.fill(image, code, table, *self._kept)
+        return present
+
+    def _draw(self, n: int, step: int) -> list[tuple[Tensor, Tensor]]:
+        """Tables and what is present of the steps from this on, the last of them first."""
         from . import _draw_kernel, _kernels
 
-        n, device = len(image), image.device
-        table = torch.empty((n, _kernels.COLUMNS), dtype=torch.int64, device=device)
-        present = torch.empty((n, self._present.shape[1]), dtype=torch.uint8, device=device)
-        _draw_kernel.draw(table, present, self._table, self._present, step, self._settings)
-        _kernels.fill(image, code, table, *self._kept)
-        return present.view(torch.bool)
+        device = self._table.device
+        tables = torch.empty((AHEAD, n, _kernels.COLUMNS), dtype=torch.int64, device=device)
+        present = torch.empty((AHEAD, n, 4), dtype=torch.uint8, device=device)
+        _draw_kernel.draw(tables, present, self._table, self._present, step, self._settings)
+        return [*zip(tables.unbind(), present.view(torch.bool).unbind())][::-1]
 
 
 def _counted(tumour: Foreground) -> list[int]:

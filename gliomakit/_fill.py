@@ -119,7 +119,7 @@ def pick_way(device: torch.device) -> str:
     """The fastest way that works there; a warning says once why a GPU does without Triton."""
     if device.type == "cpu":
         return "views"
-    fault = _triton_fault(device.type)
+    fault = triton_fault(device.type)
     if fault is None:
         return "triton"
     warnings.warn(f"patches are cut without Triton, slower: {fault}", stacklevel=3)
@@ -127,7 +127,7 @@ def pick_way(device: torch.device) -> str:
 
 
 @cache
-def _triton_fault(kind: str) -> str | None:
+def triton_fault(kind: str) -> str | None:
     """Why the kernel cannot be used; None if it can."""
     if kind != "cuda":
         return f"it has no kernels for {kind}"

@@ -11,8 +11,8 @@ and its gradient only the softmax Y and the class indices: with r = above / belo
     dL/dX_km = Y_km (dL/dY_km - Σ_j Y_jm dL/dY_jm).
 
 So the softmax is all that is kept, and the gradient is written over it, piece by piece, as a
-processor's cache has room for. On a GPU two Triton kernels do the same in one pass each and keep
-nothing (`_dice_kernels`); without Triton all is done at once there, since launches count more.
+processor's cache has room for. On a GPU Triton kernels do the same in two passes and keep nothing
+(`_dice_kernels`); without Triton all is done at once there, since launches count more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,40 +33,50 @@ MOST = 16
 """Classes that a kernel is compiled for: it does one after the other."""
 
 
+class Rule(NamedTuple):
+    """What a class weighs: `weights`, from areas (b, K) to weights (b, K); and the same in words
+    for the kernels, 1 / area to a power and what an absent class weighs."""
+
+    weights: Callable[[Tensor], Tensor]
+    power: int
+    absent: str
+    tiny: float
+
+
 class FusedDice(torch.autograd.Function):
-    """`FusedDice.apply(logits, target, weights)`: the mean loss over the samples.
+    """`FusedDice.apply(logits, target, rule)`: the mean loss over the samples.
 
     logits: (b, K, …) of any float type, in any memory format; the gradient comes in both. target:
-    class indices (b, …), whole numbers. weights: from areas (b, K) to weights (b, K).
+    class indices (b, …), whole numbers.
     """
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, logits: Tensor, target: Tensor, weights: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        kernels = _kernels_for(logits)
-        if kernels:
-            y, (area, both, squares) = None, kernels.sums(logits, target)
-        else:
-            y = _softmax(logits)
-            area, both, squares = _sums(y, target)
-        w = weights(area)
+    def forward(ctx: FunctionCtx, logits: Tensor, target: Tensor, rule: Rule) -> Tensor:
+        ctx.kernels = _kernels_for(logits)
+        if ctx.kernels:
+            losses, shares, slopes = ctx.kernels.losses(logits, target, *rule[1:])
+            ctx.save_for_backward(logits, target, slopes, shares)
+            return losses.mean()
+        y = _softmax(logits)
+        area, both, squares = _sums(y, target)
+        w = rule.weights(area)
         above, below = 2 * (w * both).sum(1), (w * (squares + area)).sum(1)
         # A sample in which no class counts has loss 0, and no gradient.
         counts = below > 0
         below = torch.where(counts, below, 1)
         ctx.save_for_backward(logits, target, w, above, below)
-        ctx.kernels, ctx.softmax = kernels, y
+        ctx.softmax = y
         return torch.where(counts, 1 - above / below, 0).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.kernels:
+            logits, target, *rest = ctx.saved_tensors
+            return ctx.kernels.gradient(logits, target, gradient, *rest), None, None
         logits, target, w, above, below = ctx.saved_tensors
         c = 2 * w / below[:, None] * gradient / len(w)
         r = above / below
-        if ctx.kernels:
-            return ctx.kernels.gradient(logits, target, c, r), None, None
         # A second time (`retain_graph`) it holds the gradient.
         y, ctx.softmax = ctx.softmax, None
         y = _softmax(logits) if y is None else y
@@ -111,9 +122,10 @@ def _kernels() -> ModuleType | None:
         from . import _dice_kernels
 
         logits = torch.zeros(1, 2, 1, 1, 4, device="cuda")
-        area, both, squares = _dice_kernels.sums(logits, torch.zeros_like(logits[:, 0]).long())
-        right = area.tolist() == [[4, 0]] and both.tolist() == [[2, 0]]
-        return _dice_kernels if right and squares.tolist() == [[1, 1]] else None
+        target = torch.zeros_like(logits[:, 0]).long()
+        # Areas 4 and 0, products 2 and 0, squares 1 and 1: the loss is 1 - 4 / 6.
+        loss, _, _ = _dice_kernels.losses(logits, target, 0, "largest", 1.0)
+        return _dice_kernels if abs(float(loss) - 1 / 3) < 1e-6 else None
     except Exception:  # no Triton, no compiler, an old GPU
         return None
 

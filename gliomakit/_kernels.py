@@ -11,7 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCK = 1024
+BLOCK = 512
 """Voxels a program writes."""
 
 VOLUME = 13

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -70,6 +72,9 @@ class Learner:
             device=device,
             balance=s.balance,
         )
+        # While a step goes backward the processor waits, and a thread makes the next batch.
+        self.worker = ThreadPoolExecutor(1) if device.type == "cuda" else None
+        self._ahead: tuple[int, Future] | None = None
         self.channels = torch.tensor(s.indices, device=device)
         self.looked_at = torch.tensor([name in s.sequences for name in SEQUENCES], device=device)
 
@@ -79,11 +84,13 @@ class Learner:
         If the gradient is not finite, nothing is learned.
         """
         s = self.settings
-        image, target = self.batch(number)
+        image, target = self._batch_of(number)
         self.network.train()
         with autocast(self.device, self.precision):
             logits = self.engine(image)
         loss = self.loss(logits, target)
+        if self.worker:
+            self._ahead = number + 1, self.worker.submit(self._make, number + 1, _here(self.device))
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters])
@@ -97,6 +104,18 @@ class Learner:
         if self.average is not self.network:
             _move_average(self.average, self.network, s.average_at(number))
         return loss.detach(), norm
+
+    def _batch_of(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch of a step, which may have been made while the step before went backward."""
+        ahead, self._ahead = self._ahead, None
+        made = ahead and ahead[1].result()
+        return made if ahead and ahead[0] == number else self.batch(number)
+
+    def _make(
+        self, number: int, here: AbstractContextManager[object]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        with here:
+            return self.batch(number)
 
     def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (n, sequences, x, y, z) and target of a step: (n, regions, x, y, z) bool, or
@@ -200,6 +219,13 @@ def check_cases(
                 where=case.name,
                 todo="prepare all cases alike",
             )
+
+
+def _here(device: torch.device) -> AbstractContextManager[object]:
+    """In another thread: the stream to which this one sends its work."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.cuda.stream(torch.cuda.current_stream(device))
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._fused_dice import FusedDice
+from ._fused_dice import FusedDice, Rule
 from ._processes import summed
 from .errors import GliomakitError
 
@@ -95,7 +95,8 @@ class WeightedDiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.fused and self.from_logits and target.shape != logits.shape:
             _check_indices(target, logits)
-            return FusedDice.apply(logits, target, self.weights)
+            rule = Rule(self.weights, WEIGHTS[self.weight], self.absent, TINY)
+            return FusedDice.apply(logits, target, rule)
         y = _full(logits)
         if self.from_logits:
             y = y.softmax(dim=1)

@@ -7,17 +7,18 @@ of `metrics`. Nothing of a volume comes to the processor but a histogram and one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ._fill import triton_fault
 from ._masks import spacing_of
+from .device import sent
 from .errors import GliomakitError
 from .metrics import CODES, Counts, counts_of_pairs, diagonal_mm
-from .regions import Convention, check_values, convention
-
-LANES = 16
-"""Tables that a GPU counts in at once: as many as its fast memory holds."""
+from .regions import REGIONS, Convention, check_values, convention, to_regions
 
 PAIRS = 2**27
 """Distances that are computed at once: half a gigabyte."""
@@ -26,7 +27,8 @@ PAIRS = 2**27
 def region_counts(
     pred: Tensor, pred_convention: str | Convention, ref: Tensor, ref_convention: str | Convention
 ) -> list[dict[str, Counts]]:
-    """The counts of WT, TC and ET of each case of a batch, by one histogram.
+    """The counts of WT, TC and ET of each case of a batch: on a GPU in one pass over both labels
+    (`_count_kernel`), elsewhere and without Triton by one histogram.
 
     pred, ref: whole numbers (b, x, y, z), one shape, on one device; each with its convention.
     Raises `GliomakitError` as `metrics.region_counts` does.
@@ -37,29 +39,57 @@ def region_counts(
     """
     conventions = convention(pred_convention), convention(ref_convention)
     _fitting(pred, ref)
-    for label, known in zip((pred, ref), conventions):
+    for label in (pred, ref):
         if label.is_floating_point() or label.is_complex():
             raise GliomakitError("a label on a device holds whole numbers, not floating-point ones")
+    if pred.numel() and _by_kernel(pred):
+        found = _in_one_pass(pred, ref, *conventions)
+        if found is not None:
+            return found
+    for label, known in zip((pred, ref), conventions):
         low, high = (int(v) for v in label.aminmax()) if label.numel() else (0, 0)
         if low < 0 or high >= CODES:
             check_values(label.unique().cpu().numpy(), known)
     # A voxel's two values make one number; one histogram a case holds all that is asked.
     code = (pred.to(torch.uint8) * CODES + ref.to(torch.uint8)).flatten(1)
-    lanes = 1 if code.device.type == "cpu" else LANES
-    tables = [_histogram(one, lanes).view(CODES, CODES).cpu().numpy() for one in code]
-    return [counts_of_pairs(table, *conventions) for table in tables]
+    tables = [torch.bincount(one, minlength=CODES * CODES).cpu().numpy() for one in code]
+    return [counts_of_pairs(table.reshape(CODES, CODES), *conventions) for table in tables]
 
 
-def _histogram(code: Tensor, lanes: int) -> Tensor:
-    """How often each number below CODES² occurs among (n,) uint8, counted in so many tables."""
-    if lanes == 1:
-        return torch.bincount(code, minlength=CODES * CODES)
-    # Most voxels are background, and a GPU's threads that count the same number wait for one
-    # another: so neighbours count in different tables.
-    lane = torch.arange(lanes, dtype=torch.int16, device=code.device) * (CODES * CODES)
-    lane = lane.repeat(-(-len(code) // lanes))[: len(code)]
-    many = torch.bincount(lane.add_(code), minlength=lanes * CODES * CODES)
-    return many.view(lanes, -1).sum(0)
+def _by_kernel(label: Tensor) -> bool:
+    """Whether labels are counted by `_count_kernel`."""
+    return label.is_cuda and label.dtype != torch.bool and triton_fault("cuda") is None
+
+
+def _in_one_pass(
+    pred: Tensor, ref: Tensor, of_pred: Convention, of_ref: Convention
+) -> list[dict[str, Counts]] | None:
+    """The counts by the kernel; None if a value is in no region of its convention."""
+    from ._count_kernel import count
+
+    tables = (_regions_of_value(known, pred.device) for known in (of_pred, of_ref))
+    rows, voxels = count(pred, ref, *tables).tolist(), pred[0].numel()
+    if any(row[9] for row in rows):
+        return None
+    each = [[row[i : i + 3] for i in (0, 3, 6)] for row in rows]
+    return [
+        {
+            region: Counts(both, p - both, r - both, voxels - p - r + both)
+            for region, (both, p, r) in zip(REGIONS, row)
+        }
+        for row in each
+    ]
+
+
+@lru_cache(maxsize=64)
+def _regions_of_value(known: Convention, device: torch.device) -> Tensor:
+    """Of each value below CODES the bits of its regions, on the device."""
+    from ._count_kernel import UNKNOWN
+
+    values = sorted(known.values)
+    table = np.full(CODES, UNKNOWN, np.int32)
+    table[values] = to_regions(np.array(values), known).T @ (1, 2, 4)
+    return sent(table, device)
 
 
 def hd95(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from gliomakit import _drawing
 from gliomakit._fill import INT16, STORED, Stored, fill
 from gliomakit.patches import PatchSampler, Plan
 from gliomakit.regions import SEQUENCES
@@ -112,8 +113,11 @@ def drawn_differences(seed, way, device="cpu"):
     here = PatchSampler(cases, **asked, way="plain")
     there = PatchSampler(cases, **asked, way=way, device=device)
     found, drawn = [], 0
-    for step in (*range(len(cases)), int(rng.choice([16, 10**6, 2**40]))):
-        n = int(rng.integers(1, 70))
+    far = int(rng.choice([15, 10**6, 2**40]))
+    n = 0
+    for step in (*range(len(cases)), far, far + 1, far + 3):
+        if step <= far:  # else the plans were drawn with the batch before
+            n = int(rng.integers(1, 50))
         expected, got = here.batch(n, step), there.batch(n, step)
         drawn += there._atlas is not None
         for name in ("image", "code", "present"):
@@ -122,13 +126,14 @@ def drawn_differences(seed, way, device="cpu"):
         for name in ("case", "origin", "turns", "flip", "foreground"):
             if not np.array_equal(getattr(expected.plan, name), getattr(got.plan, name)):
                 found.append(f"the plan's {name} of seed {seed}, step {step}")
-    # Each batch brings one case there at least; the last two are drawn there.
-    return found if drawn >= 2 else [*found, f"the kernel drew {drawn} batches of seed {seed}"]
+    # Each batch brings one case there at least; the last four are drawn there.
+    return found if drawn >= 4 else [*found, f"the kernel drew {drawn} batches of seed {seed}"]
 
 
 if __name__ == "__main__":
     check = {"fill": differences, "draw": drawn_differences}[sys.argv[1]]
     way, count = sys.argv[2], int(sys.argv[3])
+    _drawing.AHEAD = 3  # the interpreter draws them one after the other
     for seed in range(count):
         if wrong := check(seed, way):
             sys.exit("\n".join(wrong))

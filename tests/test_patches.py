@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +29,8 @@ from gliomakit.patches import (
     tiles,
 )
 from gliomakit.regions import SEQUENCES
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
@@ -266,22 +273,24 @@ def test_on_a_gpu_the_batch_is_the_same():
     cases = [volume((20, 9, 12), seed=i, tumour={(3, 3, 3): 1}) for i in range(2)]
     cases.append(volume((20, 9, 12)))
     cases[-1].regions = None
-    there = PatchSampler(cases, 10, seed=2, device="cuda").batch(12, 3)
-    here = PatchSampler(cases, 10, seed=2).batch(12, 3)
-    assert there.image.device.type == "cuda"
-    assert torch.equal(there.image.cpu(), here.image) and torch.equal(there.code.cpu(), here.code)
-    assert isinstance(there.plan, Plan)
+    on_gpu, on_cpu = PatchSampler(cases, 10, seed=2, device="cuda"), PatchSampler(cases, 10, seed=2)
+    for step in (3, 4, 5, 6):  # the last are drawn there
+        there, here = on_gpu.batch(12, step), on_cpu.batch(12, step)
+        assert there.image.device.type == "cuda" and isinstance(there.plan, Plan)
+        for name in ("image", "code", "present"):
+            assert torch.equal(getattr(there, name).cpu(), getattr(here, name))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_no_batch_waits_for_the_work_before_it():
     sampler = PatchSampler(volume((40, 40, 40), tumour={(9, 9, 9): 1}), 16, device="cuda")
     scanner = {"uneven_by": 0.2, "blur": 1.0, "coarse": 2.0}
-    sampler.batch(4, 0)  # the volume goes there, the kernel is compiled
+    augment_intensity(sampler.batch(4, 0).image, seed=0, step=0)  # the kernels are compiled
     torch.cuda.set_sync_debug_mode("error")
     try:
         for step in range(1, 4):
             batch = sampler.batch(4, step)
+            augment_intensity(batch.image, seed=0, step=step)
             augment_intensity(batch.image, seed=0, step=step, **scanner)
             drop_sequences(batch.image, batch.present, seed=0, step=step)
     finally:
@@ -301,6 +310,19 @@ def test_intensity_augmentation_keeps_zeros_and_depends_on_seed_and_step():
     assert not torch.equal(a, augment_intensity(image.clone(), seed=1, step=6, share=0.5))
     assert torch.equal(a == 0, image == 0) and torch.isfinite(a).all()
     assert not torch.equal(a, image)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_intensities_are_changed_alike_in_tritons_interpreter():
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.intensity_check", "60"],
+        cwd=ROOT,
+        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.strip() == "60 batches equal"
 
 
 def test_intensity_augmentation_parts():

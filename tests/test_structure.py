@@ -29,8 +29,9 @@ FLOORS = [
     " _masks _surface _lesions _calibration",  # of metrics
     "model preprocess patches evaluation"
     " _brain _cache _frame _intensities _pieces"  # of preprocess
-    " _augment _fill _kernels _scanner _tiles"  # of patches
-    " tensor_metrics"
+    " _augment _draw_kernel _drawing _fill _intensity_kernels _kernels"  # of patches
+    " _scanner _tiles"
+    " tensor_metrics _count_kernel"
     " checks _look _contrast _sides _tissues",
     "inference cost",
     "training weights _checkpoint _learner _recipe _record",

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,38 @@ def test_dropped_sequences_are_zero_and_so_are_those_not_looked_at():
     image, _ = Learner([whole], some, torch.device("cpu")).batch(0)
     assert image.shape[1] == 2 and image.flatten(2).any(2).any(1).all()
     assert fit([whole], [whole], some).model.settings.sequences == ("t1", "t1ce")
+
+
+def test_a_thread_that_makes_the_next_batch_changes_nothing():
+    def trained(thread: bool, numbers) -> tuple[torch.Tensor, list[int]]:
+        torch.manual_seed(1)
+        learner, made = Learner([prepared()], Fit(**TINY), torch.device("cpu")), []
+        plain = learner.batch
+        learner.batch = lambda number: made.append(number) or plain(number)
+        learner.worker = ThreadPoolExecutor(1) if thread else None
+        for number in numbers:
+            learner.step(number)
+        if thread:
+            learner.worker.shutdown()
+        return weights(learner), made
+
+    numbers = (0, 1, 2, 7, 8)  # as after a checkpoint: what was made for 3 is not taken for 7
+    alone, each = trained(False, numbers)
+    ahead, more = trained(True, numbers)
+    assert torch.equal(alone, ahead)
+    assert each == list(numbers) and more == [0, 1, 2, 3, 7, 8, 9]
+
+
+def test_a_batch_that_cannot_be_made_is_said_at_its_step():
+    learner = Learner([prepared()], Fit(**TINY), torch.device("cpu"))
+    plain = learner.batch
+    learner.batch = lambda number: plain(number) if number < 2 else 1 / 0
+    learner.worker = ThreadPoolExecutor(1)
+    learner.step(0)
+    learner.step(1)
+    with pytest.raises(ZeroDivisionError):
+        learner.step(2)
+    learner.worker.shutdown()
 
 
 def test_classes_count_the_regions_a_voxel_lies_in():
