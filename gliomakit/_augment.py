@@ -36,7 +36,7 @@ def augment_intensity(
     image: torch.Tensor,
     *,
     seed: int,
-    step: int,
+    step: int | range,
     gain: float = 0.15,
     offset: float = 0.15,
     gamma: float = 0.2,
@@ -49,8 +49,9 @@ def augment_intensity(
     """Another scanner: random gain, offset, gamma and noise for each sequence of each patch.
 
     image: (n, c, x, y, z) float, z-scored; changed in place and returned. Exact zeros are
-    background or a missing sequence and stay zero. All sequences that something is done to are
-    changed at once (`_scanner`); on a GPU in two launches, but for what is left out unless asked
+    background or a missing sequence and stay zero. step: of a range of steps the batches lie one
+    behind the other (`PatchSampler.batch`). All sequences that something is done to are changed at
+    once (`_scanner`); on a GPU in two launches, but for what is left out unless asked
     for (`_intensity_kernels`).
 
     gain:   standard deviation of the logarithm of a factor.
@@ -70,30 +71,41 @@ def augment_intensity(
     >>> bool((changed[:, 0] != 1).all()), bool((changed[:, 1:] == 0).all())
     (True, True)
     """
-    rng = generator(seed, step, _INTENSITY)
-    n, c = image.shape[:2]
-    factor = np.exp(gain * rng.standard_normal((n, c)))
-    shift = offset * rng.standard_normal((n, c))
-    exponent = np.exp(gamma * rng.standard_normal((n, c)))
-    sigma = noise * rng.random((n, c))
-    bent, noisy = rng.random((2, n, c)) < share
-    of_noise = int(rng.integers(2**63))
+    steps = step if isinstance(step, range) else range(step, step + 1)
     other_scanner = uneven_by > 0 or blur > 0 or coarse > 1
-    if not other_scanner and _in_two_launches(image):
+    by_kernels = not other_scanner and _in_two_launches(image)
+    if len(steps) > 1 and not by_kernels:
+        for part, one in zip(image.split(len(image) // len(steps)), steps):
+            augment_intensity(
+                part, seed=seed, step=one, gain=gain, offset=offset, gamma=gamma, noise=noise,
+                share=share, uneven_by=uneven_by, blur=blur, coarse=coarse,
+            )  # fmt: skip
+        return image
+    n, c = len(image) // len(steps), image.shape[1]
+    drawn = []
+    for one in steps:
+        rng = generator(seed, one, _INTENSITY)
+        factor = np.exp(gain * rng.standard_normal((n, c)))
+        shift = offset * rng.standard_normal((n, c))
+        exponent = np.exp(gamma * rng.standard_normal((n, c)))
+        sigma = noise * rng.random((n, c))
+        bent, noisy = rng.random((2, n, c)) < share
+        of_noise = int(rng.integers(2**63))
+        which = bent & (gamma > 0)
+        drawn.append((np.array([factor, shift, exponent * which, sigma * noisy]), of_noise))
+    if by_kernels:
         from . import _intensity_kernels
 
-        numbers = factor, shift, exponent * (bent & (gamma > 0)), sigma * noisy
-        numbers = np.array(numbers, np.float32).reshape(4, -1)
-        return _intensity_kernels.change(image, sent(numbers, image.device), of_noise)
+        numbers, seeds = zip(*drawn)
+        return _intensity_kernels.change(image, np.concatenate(numbers, 1), seeds)
 
     torch_rng = torch.Generator(image.device).manual_seed(of_noise)
     inside = image != 0
-    which = bent & (gamma > 0)
     if which.any():
         here = _places(which, image)
         image[here] = bend(image[here], inside[here], _numbers(exponent[which], image))
     if other_scanner:
-        _other_scanner(image, generator(seed, step, _SCANNER), share, uneven_by, blur, coarse)
+        _other_scanner(image, generator(seed, one, _SCANNER), share, uneven_by, blur, coarse)
     image.mul_(_per_sequence(factor, image)).add_(_per_sequence(shift, image))
     which = noisy & (noise > 0)
     if which.any():
@@ -116,7 +128,7 @@ def drop_sequences(
     present: torch.Tensor,
     *,
     seed: int,
-    step: int,
+    step: int | range,
     share: float = 0.25,
     probability: float = 0.15,
     alone: Sequence[str] = ("flair", "t1ce"),
@@ -124,24 +136,29 @@ def drop_sequences(
     """Leave sequences out, so that the network learns to do without: they become all zeros.
 
     image: (n, 4, x, y, z) in the order of `regions.SEQUENCES`; present: (n, 4) bool. Both are
-    changed in place and returned. With probability `share` a patch keeps only the sequences
-    `alone`; otherwise each sequence is left out with `probability`. A patch never loses all the
-    sequences that it had.
+    changed in place and returned. step: as in `augment_intensity`. With probability `share` a patch
+    keeps only the sequences `alone`; otherwise each sequence is left out with `probability`. A
+    patch never loses all the sequences that it had.
 
     >>> image, present = torch.ones(2, 4, 1, 1, 1), torch.ones(2, 4, dtype=torch.bool)
     >>> image, present = drop_sequences(image, present, seed=0, step=0, share=1.0)
     >>> present[0].tolist(), image[0].flatten().tolist()
     ([True, False, True, False], [1.0, 0.0, 1.0, 0.0])
     """
-    rng = generator(seed, step, _DROPOUT)
-    n, c = present.shape
+    steps = step if isinstance(step, range) else range(step, step + 1)
+    n, c = len(present) // len(steps), present.shape[1]
     only = np.isin(SEQUENCES, list(alone))
-    keep = rng.random((n, c)) >= probability
-    keep[rng.random(n) < share] = only
-    # The one that stays when all would go: the present one with the largest of these.
-    rank = sent(rng.random((n, c)), present.device)
+    keeps, ranks = [], []
+    for one in steps:
+        rng = generator(seed, one, _DROPOUT)
+        keep = rng.random((n, c)) >= probability
+        keep[rng.random(n) < share] = only
+        keeps.append(keep)
+        # The one that stays when all would go: the present one with the largest of these.
+        ranks.append(rng.random((n, c)))
+    keep, rank = (sent(np.concatenate(each), present.device) for each in (keeps, ranks))
 
-    had = present & sent(keep, present.device)
+    had = present & keep
     last = rank.masked_fill(~present, -1).argmax(1)
     saved = torch.nn.functional.one_hot(last, c).bool() & present
     present.copy_(torch.where(had.any(1, keepdim=True), had, saved))

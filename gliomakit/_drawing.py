@@ -72,30 +72,35 @@ class Atlas:
         # A number below `foreground` in [0, 1) is one below this among its 53 bits.
         limit = int(np.ceil(foreground * 2.0**53))
         flips = sum(1 << axis for axis in range(3) if flip[axis])
-        self._drawn: list[tuple[Tensor, Tensor]] = []
-        self._next = (0, 0)
+        self._drawn: tuple[Tensor, Tensor] = ()
+        self._next = (0, 0)  # no batch has no patches
         self._settings = (seed % 2**64, limit, *size, int(balance), int(rotate), flips)
 
-    def batch(self, image: Tensor, code: Tensor, step: int) -> Tensor:
-        """Write image (n, 4, x, y, z) and code (n, x, y, z); return what is present (n, 4)."""
+    def batch(self, image: Tensor, code: Tensor, steps: range) -> Tensor:
+        """Write the batches of the steps, one behind the other: image (n, 4, x, y, z) and code
+        (n, x, y, z); return what is present (n, 4)."""
         from . import _kernels
 
-        if not self._drawn or self._next != (len(image), step):
-            self._drawn = self._draw(len(image), step)
-        table, present = self._drawn.pop()
-        self._next = len(image), step + 1
+        each = len(image) // len(steps)
+        if self._next != (each, steps.start) or len(self._drawn[0]) < len(steps):
+            self._drawn = self._draw(each, steps)
+        taken, self._drawn = zip(*((x[: len(steps)], x[len(steps) :]) for x in self._drawn))
+        self._next = each, steps.stop
+        table, present = (x.flatten(0, 1) for x in taken)
         _kernels.fill(image, code, table, *self._kept)
         return present
 
-    def _draw(self, n: int, step: int) -> list[tuple[Tensor, Tensor]]:
-        """Tables and what is present of the steps from this on, the last of them first."""
+    def _draw(self, n: int, steps: range) -> tuple[Tensor, Tensor]:
+        """The table (steps, n, COLUMNS) and what is present (steps, n, 4), for these steps and some
+        after them."""
         from . import _draw_kernel, _kernels
 
-        device = self._table.device
-        tables = torch.empty((AHEAD, n, _kernels.COLUMNS), dtype=torch.int64, device=device)
-        present = torch.empty((AHEAD, n, 4), dtype=torch.uint8, device=device)
-        _draw_kernel.draw(tables, present, self._table, self._present, step, self._settings)
-        return [*zip(tables.unbind(), present.view(torch.bool).unbind())][::-1]
+        device, many = self._table.device, max(AHEAD, len(steps))
+        table = torch.empty((many, n, _kernels.COLUMNS), dtype=torch.int64, device=device)
+        present = torch.empty((many, n, 4), dtype=torch.uint8, device=device)
+        settings = self._settings
+        _draw_kernel.draw(table, present, self._table, self._present, steps.start, settings)
+        return table, present.view(torch.bool)
 
 
 def _counted(tumour: Foreground) -> list[int]:
@@ -112,6 +117,6 @@ def trial(device: torch.device) -> bool:
     asked = {"flip": np.zeros(3, bool), "rotate": False, "balance": False, "seed": 0}
     atlas = Atlas([volume], [tumour], present, size=(1, 1, 1), foreground=1.0, **asked)
     image = torch.empty((8, 1, 1, 1, 1), device=device)
-    atlas.batch(image, torch.empty((8, 1, 1, 1), dtype=torch.uint8, device=device), step=0)
+    atlas.batch(image, torch.empty((8, 1, 1, 1), dtype=torch.uint8, device=device), range(1))
     drawn = generator(0, 0).random((3, 8))[2]
     return bool((image.flatten().cpu().numpy() == np.floor(8 * drawn)).all())

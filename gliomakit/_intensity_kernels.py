@@ -7,10 +7,15 @@ cost more than their work. Importing this needs Triton.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from .device import sent
 
 BLOCK = 2048
 """Voxels of a program."""
@@ -33,9 +38,12 @@ def _range(
         tl.store(place + tl.num_programs(0), tl.max(x))
 
 
-@triton.jit(do_not_specialize=["seed"])
+@triton.jit
 def _change(
-    image, numbers, ranges, seed, M,
+    image, numbers, ranges,
+    seeds,  # (steps,) int64: of the noise; the rows are those of the steps, one behind the other
+    M,
+    STEPS: tl.constexpr,
     BLOCKS: tl.constexpr,  # a power of two, at least as many as there are blocks
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -55,20 +63,25 @@ def _change(
     x = x * tl.load(numbers + row) + tl.load(numbers + rows + row)
     sigma = tl.load(numbers + 3 * rows + row)
     if sigma > 0:
-        x += sigma * tl.randn(seed, (row * M + voxel).to(tl.uint32))
+        each = rows // STEPS
+        x += sigma * tl.randn(tl.load(seeds + row // each), (row % each * M + voxel).to(tl.uint32))
     tl.store(image + row * M + voxel, tl.where(before != 0, x, 0.0), mask=voxel < M)
 
 
-def change(image: Tensor, numbers: Tensor, seed: int) -> Tensor:
-    """Change a batch in place: image (n, c, x, y, z) float32, contiguous; numbers (4, n c) float32
-    on the same device: factor, shift, exponent (0: no gamma), sigma (0: no noise); seed: of the
-    noise."""
+def change(image: Tensor, numbers: np.ndarray, seeds: Sequence[int]) -> Tensor:
+    """Change a batch in place: image (n, c, x, y, z) float32, contiguous; numbers (4, n, c):
+    factor, shift, exponent (0: no gamma), sigma (0: no noise); seeds: of the noise, of one step or
+    of several whose patches lie one behind the other."""
     rows, voxels = image.shape[0] * image.shape[1], image[0, 0].numel()
     blocks = triton.cdiv(voxels, BLOCK)
+    told = np.array(seeds, np.int64).view(np.uint8), numbers.astype(np.float32).view(np.uint8)
+    there = sent(np.concatenate([part.ravel() for part in told]), image.device)
+    of_noise = there[: 8 * len(seeds)].view(torch.int64)
+    numbers = there[8 * len(seeds) :].view(torch.float32)
     ranges = torch.empty((rows, 2, blocks), device=image.device)
     _range[(blocks, rows)](image, numbers, ranges, voxels, BLOCK=BLOCK)
     _change[(blocks, rows)](
-        image, numbers, ranges, seed, voxels,
+        image, numbers, ranges, of_noise, voxels, STEPS=len(seeds),
         BLOCKS=triton.next_power_of_2(blocks), BLOCK=BLOCK,
     )  # fmt: skip
     return image

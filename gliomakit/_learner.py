@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -26,6 +25,11 @@ FEWEST_BF16 = 3
 """Voxels of a patch's side that are left at the network's bottom. With two, PyTorch 2.13 (oneDNN
 3.12) on processors with AVX512-BF16 makes gradients out of memory that nobody has written: numbers
 that differ from run to run, up to 1e30, or none. With three or more they are right."""
+
+
+AT_ONCE = 1 << 22
+"""Voxels of the batches that a GPU makes at once: small batches for several steps, to save
+launches; of a large one the network takes so long that they do not matter."""
 
 
 class Learner:
@@ -72,9 +76,12 @@ class Learner:
             device=device,
             balance=s.balance,
         )
-        # While a step goes backward the processor waits, and a thread makes the next batch.
-        self.worker = ThreadPoolExecutor(1) if device.type == "cuda" else None
-        self._ahead: tuple[int, Future] | None = None
+        # A launch takes a GPU's processor as long for one step's patches as for eight steps'.
+        small = AT_ONCE // (s.batch * world() * math.prod(s.size))
+        self.at_once = min(max(small, 1), 8) if device.type == "cuda" else 1
+        self._made: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        levels = torch.tensor([LEVELS[region] for region in s.regions], dtype=torch.uint8)
+        self.levels = levels.view(1, -1, 1, 1, 1).to(device)
         self.channels = torch.tensor(s.indices, device=device)
         self.looked_at = torch.tensor([name in s.sequences for name in SEQUENCES], device=device)
 
@@ -89,8 +96,6 @@ class Learner:
         with autocast(self.device, self.precision):
             logits = self.engine(image)
         loss = self.loss(logits, target)
-        if self.worker:
-            self._ahead = number + 1, self.worker.submit(self._make, number + 1, _here(self.device))
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters])
@@ -106,16 +111,13 @@ class Learner:
         return loss.detach(), norm
 
     def _batch_of(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch of a step, which may have been made while the step before went backward."""
-        ahead, self._ahead = self._ahead, None
-        made = ahead and ahead[1].result()
-        return made if ahead and ahead[0] == number else self.batch(number)
-
-    def _make(
-        self, number: int, here: AbstractContextManager[object]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        with here:
+        """The batch of a step. Small ones are made several at once on a GPU."""
+        if self.at_once == 1:
             return self.batch(number)
+        if number not in self._made:
+            steps = range(number, number + self.at_once)
+            self._made = dict(zip(steps, self.batches(steps)))
+        return self._made.pop(number)
 
     def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (n, sequences, x, y, z) and target of a step: (n, regions, x, y, z) bool, or
@@ -124,24 +126,31 @@ class Learner:
         Of several processes each makes the batch of all, and takes its part: so together they learn
         what one process with a batch as many times larger learns.
         """
+        return self.batches(range(number, number + 1))[0]
+
+    def batches(self, steps: range) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of several steps, one behind the other: the same as one by one."""
         s = self.settings
-        batch = self.sampler.batch(s.batch * world(), number)
+        batch = self.sampler.batch(s.batch * world(), steps)
         image, present = batch.image, batch.present & self.looked_at
         if s.intensity:
-            augment_intensity(image, seed=s.seed, step=number)
+            augment_intensity(image, seed=s.seed, step=steps)
         if s.alone or s.drop:
             drop_sequences(
-                image, present, seed=s.seed, step=number, share=s.alone, probability=s.drop
+                image, present, seed=s.seed, step=steps, share=s.alone, probability=s.drop
             )
-        part = slice(rank() * s.batch, (rank() + 1) * s.batch)
-        image, code = image[part], batch.code[part]
-        target = torch.stack([code >= LEVELS[region] for region in s.regions], dim=1)
+        code = batch.code
+        if world() > 1:
+            part = slice(rank() * s.batch, (rank() + 1) * s.batch)
+            image, code = (_each(x, len(steps))[:, part].flatten(0, 1) for x in (image, code))
+        target = code[:, None] >= self.levels
         if s.output == "classes":
             # A voxel's class counts the regions that it lies in: 0 is background.
             target = target.sum(1)
         if len(s.indices) < len(SEQUENCES):
             image = image[:, self.channels]
-        return image.to(memory_format=self.layout), target
+        image = image.to(memory_format=self.layout)
+        return list(zip(image.split(s.batch), target.split(s.batch)))
 
     def find(self, case: Prepared) -> np.ndarray:
         """The regions of a whole volume, bool (regions, x, y, z), by the averaged weights."""
@@ -221,11 +230,9 @@ def check_cases(
             )
 
 
-def _here(device: torch.device) -> AbstractContextManager[object]:
-    """In another thread: the stream to which this one sends its work."""
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.cuda.stream(torch.cuda.current_stream(device))
+def _each(x: torch.Tensor, steps: int) -> torch.Tensor:
+    """Batches one behind the other as (steps, n, …)."""
+    return x.view(steps, -1, *x.shape[1:])
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ there, by two launches: see `_drawing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
@@ -218,26 +218,34 @@ class PatchSampler:
         flip = (rng.random((n, 3)) < 0.5) & self.flip
         return Plan(case, origin, turns, flip, around)
 
-    def batch(self, n: int, step: int = 0, out: Batch | None = None) -> Batch:
+    def batch(self, n: int, step: int | range = 0, out: Batch | None = None) -> Batch:
         """n patches, a function of (seed, step).
 
-        out: an earlier batch of the same n, whose memory is written anew (its contents are
+        step: of several steps (a range, one after the other) the n patches of each, one behind the
+        other. out: an earlier batch as large, whose memory is written anew (its contents are
         gone). Without it the batch owns its memory.
         """
-        where = self._home
-        if out is not None and out.image.device.type == where.type and len(out) == n:
+        steps = step if isinstance(step, range) else range(step, step + 1)
+        where, many = self._home, n * len(steps)
+        if out is not None and out.image.device.type == where.type and len(out) == many:
             image, code = out.image, out.code
         else:
-            image = empty((n, 4, *self.size), device=where)
-            code = empty((n, *self.size), torch.uint8, where)
+            image = empty((many, 4, *self.size), device=where)
+            code = empty((many, *self.size), torch.uint8, where)
         atlas = self._all_there()
         if atlas is not None:
-            present = atlas.batch(image, code, step)
-            return Batch(image, code, present, lambda: self.plan(n, step))
-        plan = self.plan(n, step)
+            present = atlas.batch(image, code, steps)
+            return Batch(image, code, present, lambda: self._plans(n, steps))
+        plan = self._plans(n, steps)
         fill(image, code, {i: self._volume(i) for i in set(plan.case.tolist())}, plan, self.way)
         present = sent(self._present[plan.case], self.device)
         return Batch(image.to(self.device), code.to(self.device), present, lambda: plan)
+
+    def _plans(self, n: int, steps: range) -> Plan:
+        """The plans of several steps as one."""
+        plans = [self.plan(n, step) for step in steps]
+        names = [field.name for field in fields(Plan)]
+        return Plan(*(np.concatenate([getattr(plan, name) for plan in plans]) for name in names))
 
     def take(self, n: int, step: int = 0) -> Iterator[Patch]:
         """n single patches, those of the batches of one at `step`, `step` + 1, …"""

@@ -41,6 +41,10 @@ def difference(seed: int, device: str = "cpu") -> float:
     largest = max(float(expected.abs().max()), 1e-6)
     noisy = by(True, image, noise=0.1, **asked)
     assert torch.equal(noisy, by(True, image, noise=0.1, **asked))
+    three = {**asked, "step": range(step, step + 3)}
+    together = by(True, torch.cat([image] * 3), noise=0.1, **three).chunk(3)
+    for one, part in zip(three["step"], together):
+        assert torch.equal(part, by(True, image, noise=0.1, **{**asked, "step": one}))
     moved = (noisy - got).flatten(2).abs().amax(2) > 0
     assert share > 0 or not moved.any()
     assert share < 1 or image.flatten(2).any(2).equal(moved)

@@ -205,6 +205,28 @@ def test_a_batch_is_a_function_of_seed_and_step_and_cases_are_drawn_alike():
         assert low <= 1 / 3 <= high
 
 
+def test_batches_of_several_steps_lie_one_behind_the_other():
+    cases = [volume((9, 9, 9), seed=i, tumour={(i, 2, 2): 1}) for i in range(3)]
+    cases[1].present = ("t1", "flair")
+    sampler, room = PatchSampler(cases, 6, seed=4), None
+    for steps in (range(4), range(7, 11)):
+        room = many = sampler.batch(3, steps, out=room)
+        each = [sampler.batch(3, step) for step in steps]
+        for name in ("image", "code", "present"):
+            assert torch.equal(getattr(many, name), torch.cat([getattr(b, name) for b in each]))
+        for name in ("case", "origin", "turns", "flip", "foreground"):
+            expected = np.concatenate([getattr(b.plan, name) for b in each])
+            np.testing.assert_array_equal(getattr(many.plan, name), expected)
+        for part in each:
+            step = steps[each.index(part)]
+            augment_intensity(part.image, seed=1, step=step, blur=1.0, share=0.7)
+            drop_sequences(part.image, part.present, seed=1, step=step)
+        augment_intensity(many.image, seed=1, step=steps, blur=1.0, share=0.7)
+        drop_sequences(many.image, many.present, seed=1, step=steps)
+        assert torch.equal(many.image, torch.cat([b.image for b in each]))
+        assert torch.equal(many.present, torch.cat([b.present for b in each]))
+
+
 def test_present_follows_the_case():
     cases = [volume((6, 6, 6)), volume((6, 6, 6), present=("flair", "t1ce"))]
     batch = PatchSampler(cases, 4, 0.0).batch(30)

@@ -11,7 +11,6 @@ import sys
 import textwrap
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -269,36 +268,33 @@ def test_dropped_sequences_are_zero_and_so_are_those_not_looked_at():
     assert fit([whole], [whole], some).model.settings.sequences == ("t1", "t1ce")
 
 
-def test_a_thread_that_makes_the_next_batch_changes_nothing():
-    def trained(thread: bool, numbers) -> tuple[torch.Tensor, list[int]]:
+@pytest.mark.parametrize("intensity", [True, False])
+def test_batches_of_several_steps_are_those_of_each(intensity):
+    cases = [prepared(0), prepared(1, present=("t1", "t2")), prepared(2)]
+    settings = TINY | {"alone": 0.3, "drop": 0.3, "intensity": intensity, "output": "classes"}
+    learner = Learner(cases, Fit(**settings), torch.device("cpu"))
+    for number, (image, target) in zip(range(5, 12), learner.batches(range(5, 12))):
+        expected = learner.batch(number)
+        assert torch.equal(image, expected[0]) and torch.equal(target, expected[1])
+        assert image.is_contiguous(memory_format=learner.layout)
+
+
+def test_steps_whose_batches_are_made_at_once_learn_the_same():
+    def trained(at_once: int, numbers) -> tuple[torch.Tensor, list[range]]:
         torch.manual_seed(1)
         learner, made = Learner([prepared()], Fit(**TINY), torch.device("cpu")), []
-        plain = learner.batch
-        learner.batch = lambda number: made.append(number) or plain(number)
-        learner.worker = ThreadPoolExecutor(1) if thread else None
+        plain = learner.batches
+        learner.batches = lambda steps: made.append(steps) or plain(steps)
+        learner.at_once = at_once
         for number in numbers:
             learner.step(number)
-        if thread:
-            learner.worker.shutdown()
         return weights(learner), made
 
-    numbers = (0, 1, 2, 7, 8)  # as after a checkpoint: what was made for 3 is not taken for 7
-    alone, each = trained(False, numbers)
-    ahead, more = trained(True, numbers)
-    assert torch.equal(alone, ahead)
-    assert each == list(numbers) and more == [0, 1, 2, 3, 7, 8, 9]
-
-
-def test_a_batch_that_cannot_be_made_is_said_at_its_step():
-    learner = Learner([prepared()], Fit(**TINY), torch.device("cpu"))
-    plain = learner.batch
-    learner.batch = lambda number: plain(number) if number < 2 else 1 / 0
-    learner.worker = ThreadPoolExecutor(1)
-    learner.step(0)
-    learner.step(1)
-    with pytest.raises(ZeroDivisionError):
-        learner.step(2)
-    learner.worker.shutdown()
+    numbers = (0, 1, 2, 7, 8)  # as after a checkpoint
+    alone, each = trained(1, numbers)
+    together, more = trained(3, numbers)
+    assert torch.equal(alone, together)
+    assert each == [range(n, n + 1) for n in numbers] and more == [range(3), range(7, 10)]
 
 
 def test_classes_count_the_regions_a_voxel_lies_in():
