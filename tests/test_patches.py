@@ -217,8 +217,7 @@ def test_batches_of_several_steps_lie_one_behind_the_other():
         for name in ("case", "origin", "turns", "flip", "foreground"):
             expected = np.concatenate([getattr(b.plan, name) for b in each])
             np.testing.assert_array_equal(getattr(many.plan, name), expected)
-        for part in each:
-            step = steps[each.index(part)]
+        for step, part in zip(steps, each):
             augment_intensity(part.image, seed=1, step=step, blur=1.0, share=0.7)
             drop_sequences(part.image, part.present, seed=1, step=step)
         augment_intensity(many.image, seed=1, step=steps, blur=1.0, share=0.7)
