@@ -46,10 +46,10 @@ def on_a_gpu() -> list[str]:
         "",
         f"{about['device']}, torch {about['torch']}, Python {about['python']}; command: "
         "`python -m benchmarks.gpu`, kept in gpu.json. In brackets the smallest and the largest "
-        "value. TorchIO 2's pre-release: not measured. Three things have changed since, not "
-        "measured on a GPU: the weighted Dice has kernels of its own (the row “fused” is of the "
-        "code before), batches no longer wait for the step before (“waiting for data”), and at "
-        "most 12 windows go through the network at once, not 16 (“peak 8.05 GB”).",
+        "value. A negative share of waiting says that runs differed by more than the data takes. "
+        "One thing has changed since, not measured on a GPU: a batch of one step takes its plan "
+        "without cutting it out of a table first, eight commands fewer to the GPU for each batch "
+        "(“drawn, planned and cut”).",
         "",
         gpu.TABLE,
         *(str(gpu.Row(**row)) for row in told["rows"]),

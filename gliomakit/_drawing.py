@@ -72,7 +72,7 @@ class Atlas:
         # A number below `foreground` in [0, 1) is one below this among its 53 bits.
         limit = int(np.ceil(foreground * 2.0**53))
         flips = sum(1 << axis for axis in range(3) if flip[axis])
-        self._drawn: tuple[Tensor, Tensor] = ()
+        self._drawn: list[tuple[Tensor, Tensor]] = []
         self._next = (0, 0)  # no batch has no patches
         self._settings = (seed % 2**64, limit, *size, int(balance), int(rotate), flips)
 
@@ -82,17 +82,17 @@ class Atlas:
         from . import _kernels
 
         each = len(image) // len(steps)
-        if self._next != (each, steps.start) or len(self._drawn[0]) < len(steps):
+        if self._next != (each, steps.start) or len(self._drawn) < len(steps):
             self._drawn = self._draw(each, steps)
-        taken, self._drawn = zip(*((x[: len(steps)], x[len(steps) :]) for x in self._drawn))
         self._next = each, steps.stop
-        table, present = (x.flatten(0, 1) for x in taken)
+        taken = [self._drawn.pop() for _ in steps]
+        table, present = taken[0] if len(taken) == 1 else map(torch.cat, zip(*taken))
         _kernels.fill(image, code, table, *self._kept)
         return present
 
-    def _draw(self, n: int, steps: range) -> tuple[Tensor, Tensor]:
-        """The table (steps, n, COLUMNS) and what is present (steps, n, 4), for these steps and some
-        after them."""
+    def _draw(self, n: int, steps: range) -> list[tuple[Tensor, Tensor]]:
+        """Table (n, COLUMNS) and what is present (n, 4) of these steps and of some after them, the
+        last step's first."""
         from . import _draw_kernel, _kernels
 
         device, many = self._table.device, max(AHEAD, len(steps))
@@ -100,7 +100,7 @@ class Atlas:
         present = torch.empty((many, n, 4), dtype=torch.uint8, device=device)
         settings = self._settings
         _draw_kernel.draw(table, present, self._table, self._present, steps.start, settings)
-        return table, present.view(torch.bool)
+        return [*zip(table.unbind(), present.view(torch.bool).unbind())][::-1]
 
 
 def _counted(tumour: Foreground) -> list[int]:

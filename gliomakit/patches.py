@@ -133,7 +133,8 @@ class PatchSampler:
     rotate:     turn by 0, 90, 180 or 270° in the x–y plane (0 or 180° if the patch's sides
                 differ there).
     device:     where the batches go. On a CUDA device the volumes are kept there, if half of its
-                free memory holds them.
+                free memory holds them. Each batch brings cases there; when all are there, the
+                device draws the patches by itself.
     stored:     what the volumes are kept as: "float32", "float16" or "int16" (`_fill.store` says
                 how exact these are). None is float32, or int16 where float32 would not fit; on a
                 processor the cases' own arrays.

@@ -420,7 +420,7 @@ body = kernel[kernel.index("    # Which patch") : kernel.index("_TYPES")]
 print(body.rstrip())
 
 # %% [markdown]
-# - **Which patch.** Two numbers say which patch a program works on, and which 1024 of its voxels.
+# - **Which patch.** Two numbers say which patch a program works on, and which 512 of its voxels.
 #   Division gives x, y and z. `written` is false past the patch's end.
 # - **The row.** All that a patch is stands in one row of a table: where the volume lies in memory,
 #   how far apart its voxels are, its shape, the patch's corner, how it is turned.
@@ -457,9 +457,13 @@ same = [
 print(f"{sum(same)} of {len(same)} patches are equal, voxel by voxel")
 
 # %% [markdown]
+# Who writes the table? A second kernel. It draws the numbers that NumPy would draw, and looks a
+# tumour voxel up in an index that lies on the GPU. So nothing is sent there for a batch, and the
+# batch is that of a processor, bit by bit.
+#
 # When does the kernel *not* pay? Without a GPU: a processor that copies whole rows is faster. With
-# small patches: then the plan, made on the processor, takes longer than the copy. And nearly
-# always when the network is slower than the patches: measure whether it waits.
+# few small patches: then the command takes longer than the copy. And nearly always when the network
+# is slower than the patches: measure whether it waits.
 #
 # ## Whole again
 #
