@@ -119,8 +119,8 @@ def augment_intensity(
 
 def _in_two_launches(image: torch.Tensor) -> bool:
     """Whether the batch is on a GPU where `_intensity_kernels` can be used."""
-    plain = image.dtype != torch.float32 or not image.is_contiguous() or image.numel() >= 2**31
-    return image.is_cuda and not plain and triton_fault("cuda") is None
+    fits = image.dtype == torch.float32 and image.is_contiguous() and image.numel() < 2**31
+    return image.is_cuda and fits and triton_fault("cuda") is None
 
 
 def drop_sequences(

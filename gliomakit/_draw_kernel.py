@@ -125,13 +125,13 @@ def _draw_batch(
 
 
 def draw(
-    table: Tensor, present: Tensor, atlas: Tensor, has: Tensor, step: int, settings: tuple
+    table: Tensor, present: Tensor, atlas: Tensor, has: Tensor, step: int, asked: tuple[int, ...]
 ) -> None:
     """Launch the kernel for the steps from `step` on: table (steps, n, COLUMNS) int64 and present
-    (steps, n, 4) uint8 are written; atlas (cases, ROW) int64, has (cases, 4) uint8; settings as
-    `_drawing.Atlas` has them."""
+    (steps, n, 4) uint8 are written; atlas (cases, ROW) int64, has (cases, 4) uint8; asked as
+    `_drawing.asked` has it."""
     steps, n = table.shape[:2]
     _draw_batch[(triton.cdiv(n, BLOCK), steps)](
-        table, present, atlas, has, step, n, len(atlas), *settings,
+        table, present, atlas, has, step, n, len(atlas), *asked,
         VOLUME=VOLUME, ROW=ROW, COLUMNS=COLUMNS, BLOCK=BLOCK,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,21 +44,10 @@ class Atlas:
     launch, and every sixteenth another before it, which draws the plans.
 
     volumes: all cases' on one device, of one type; foregrounds: theirs; present: (cases, 4) bool.
-    size, foreground, flip, rotate, balance, seed: the sampler's (`patches.PatchSampler`).
     """
 
     def __init__(
-        self,
-        volumes: Sequence[Stored],
-        foregrounds: Sequence[Foreground],
-        present: np.ndarray,
-        *,
-        size: tuple[int, int, int],
-        foreground: float,
-        flip: np.ndarray,
-        rotate: bool,
-        balance: bool,
-        seed: int,
+        self, volumes: Sequence[Stored], foregrounds: Sequence[Foreground], present: np.ndarray
     ):
         first = volumes[0].image
         self._volumes = list(volumes)  # their addresses are in the table
@@ -69,28 +59,24 @@ class Atlas:
         ]
         self._table = sent(np.array(rows), first.device)
         self._present = sent(present.view(np.uint8), first.device)
-        # A number below `foreground` in [0, 1) is one below this among its 53 bits.
-        limit = int(np.ceil(foreground * 2.0**53))
-        flips = sum(1 << axis for axis in range(3) if flip[axis])
         self._drawn: list[tuple[Tensor, Tensor]] = []
-        self._next = (0, 0)  # no batch has no patches
-        self._settings = (seed % 2**64, limit, *size, int(balance), int(rotate), flips)
+        self._next: tuple = ()
 
-    def batch(self, image: Tensor, code: Tensor, steps: range) -> Tensor:
+    def batch(self, image: Tensor, code: Tensor, steps: range, asked: tuple[int, ...]) -> Tensor:
         """Write the batches of the steps, one behind the other: image (n, 4, x, y, z) and code
-        (n, x, y, z); return what is present (n, 4)."""
+        (n, x, y, z); return what is present (n, 4). asked: see `asked`."""
         from . import _kernels
 
         each = len(image) // len(steps)
-        if self._next != (each, steps.start) or len(self._drawn) < len(steps):
-            self._drawn = self._draw(each, steps)
-        self._next = each, steps.stop
+        if self._next != (each, steps.start, asked) or len(self._drawn) < len(steps):
+            self._drawn = self._draw(each, steps, asked)
+        self._next = each, steps.stop, asked
         taken = [self._drawn.pop() for _ in steps]
         table, present = taken[0] if len(taken) == 1 else map(torch.cat, zip(*taken))
         _kernels.fill(image, code, table, *self._kept)
         return present
 
-    def _draw(self, n: int, steps: range) -> list[tuple[Tensor, Tensor]]:
+    def _draw(self, n: int, steps: range, asked: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
         """Table (n, COLUMNS) and what is present (n, 4) of these steps and of some after them, the
         last step's first."""
         from . import _draw_kernel, _kernels
@@ -98,9 +84,23 @@ class Atlas:
         device, many = self._table.device, max(AHEAD, len(steps))
         table = torch.empty((many, n, _kernels.COLUMNS), dtype=torch.int64, device=device)
         present = torch.empty((many, n, 4), dtype=torch.uint8, device=device)
-        settings = self._settings
-        _draw_kernel.draw(table, present, self._table, self._present, steps.start, settings)
+        _draw_kernel.draw(table, present, self._table, self._present, steps.start, asked)
         return [*zip(table.unbind(), present.view(torch.bool).unbind())][::-1]
+
+
+def asked(
+    seed: int,
+    foreground: float,
+    size: tuple[int, int, int],
+    balance: bool,
+    rotate: bool,
+    flip: Sequence[bool],
+) -> tuple[int, ...]:
+    """A sampler's settings (`patches.PatchSampler`) in whole numbers, as the kernel takes them."""
+    # A number below `foreground` in [0, 1) is one below this among its 53 bits.
+    limit = math.ceil(foreground * 2.0**53)
+    flips = sum(1 << axis for axis, wanted in enumerate(flip) if wanted)
+    return (seed % 2**64, limit, *size, int(balance), int(rotate), flips)
 
 
 def _counted(tumour: Foreground) -> list[int]:
@@ -114,9 +114,9 @@ def trial(device: torch.device) -> bool:
     numbers = np.arange(8, dtype=np.float32)
     volume = Stored(torch.from_numpy(numbers).to(device).view(1, 1, 1, 8), None)
     present, tumour = np.ones((1, 4), bool), Foreground(np.ones(8, np.uint8))
-    asked = {"flip": np.zeros(3, bool), "rotate": False, "balance": False, "seed": 0}
-    atlas = Atlas([volume], [tumour], present, size=(1, 1, 1), foreground=1.0, **asked)
     image = torch.empty((8, 1, 1, 1, 1), device=device)
-    atlas.batch(image, torch.empty((8, 1, 1, 1), dtype=torch.uint8, device=device), range(1))
+    code = torch.empty((8, 1, 1, 1), dtype=torch.uint8, device=device)
+    settings = asked(0, 1.0, (1, 1, 1), False, False, (False,) * 3)
+    Atlas([volume], [tumour], present).batch(image, code, range(1), settings)
     drawn = generator(0, 0).random((3, 8))[2]
     return bool((image.flatten().cpu().numpy() == np.floor(8 * drawn)).all())

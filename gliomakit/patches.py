@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ._augment import augment_intensity, drop_sequences, generator
-from ._drawing import Atlas, Foreground
+from ._drawing import Atlas, Foreground, asked
 from ._fill import WAYS, Stored, fill, pick_way, store
 from ._tiles import blend, cut, gaussian, starts, tiles
 from .device import empty, sent
@@ -87,12 +87,12 @@ class Batch:
     image: torch.Tensor
     code: torch.Tensor
     present: torch.Tensor
-    planned: Callable[[], Plan] = field(repr=False)
+    planned: Plan | Callable[[], Plan] = field(repr=False)
 
     @cached_property
     def plan(self) -> Plan:
         """The plan that they were cut by. One that a GPU drew is drawn again, when asked for."""
-        return self.planned()
+        return self.planned() if callable(self.planned) else self.planned
 
     @property
     def case(self) -> np.ndarray:
@@ -235,12 +235,13 @@ class PatchSampler:
             code = empty((many, *self.size), torch.uint8, where)
         atlas = self._all_there()
         if atlas is not None:
-            present = atlas.batch(image, code, steps)
+            settings = (self.seed, self.foreground, self.size, self.balance, self.rotate)
+            present = atlas.batch(image, code, steps, asked(*settings, self.flip.tolist()))
             return Batch(image, code, present, lambda: self._plans(n, steps))
         plan = self._plans(n, steps)
         fill(image, code, {i: self._volume(i) for i in set(plan.case.tolist())}, plan, self.way)
         present = sent(self._present[plan.case], self.device)
-        return Batch(image.to(self.device), code.to(self.device), present, lambda: plan)
+        return Batch(image.to(self.device), code.to(self.device), present, plan)
 
     def _plans(self, n: int, steps: range) -> Plan:
         """The plans of several steps as one."""
@@ -275,17 +276,8 @@ class PatchSampler:
             new = next((i for i in every if i not in there), 0)
             self._volume(new), self._tumour(new)
             if len(there | {new}) == len(every):
-                self._atlas = Atlas(
-                    [self._volumes[i] for i in every],
-                    [self._voxels[i] for i in every],
-                    self._present,
-                    size=self.size,
-                    foreground=self.foreground,
-                    flip=self.flip,
-                    rotate=self.rotate,
-                    balance=self.balance,
-                    seed=self.seed,
-                )
+                volumes, tumours = ([d[i] for i in every] for d in (self._volumes, self._voxels))
+                self._atlas = Atlas(volumes, tumours, self._present)
         return self._atlas
 
 

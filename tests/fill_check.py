@@ -126,6 +126,10 @@ def drawn_differences(seed, way, device="cpu"):
         for name in ("case", "origin", "turns", "flip", "foreground"):
             if not np.array_equal(getattr(expected.plan, name), getattr(got.plan, name)):
                 found.append(f"the plan's {name} of seed {seed}, step {step}")
+    for sampler in (here, there):  # and what was drawn ahead is not of other settings
+        sampler.foreground, sampler.seed = 1 - sampler.foreground, sampler.seed + 1
+    if not torch.equal(here.batch(n, far + 7).image, there.batch(n, far + 7).image.cpu()):
+        found.append(f"other settings of seed {seed}")
     # Each batch brings one case there at least; the last five are drawn there.
     return found if drawn >= 5 else [*found, f"the kernel drew {drawn} batches of seed {seed}"]
 
