@@ -391,17 +391,17 @@ ratio = milliseconds["naive loop"] / milliseconds["sampler, same memory"]
 print(f"The naive loop takes {ratio:.1f} times as long as the sampler in memory that it has.")
 
 # %% [markdown]
-# Look at the second row first. The sampler is clever, and yet not much faster than the loop.
-# Nothing is calculated here. Voxels are read at one place and written at another, and both do that.
-# What makes the difference is the third row: `out=` hands the sampler the memory of an earlier
-# batch. New memory is not free. The system must find it and clear it, page by page, each time.
+# Look at the second row first. The sampler is clever, and yet not much faster than the loop. Both
+# only read voxels at one place and write them at another. What makes the difference is the third
+# row: `out=` hands the sampler the memory of an earlier batch. New memory is not free. The system
+# must find it and clear it, page by page, each time.
 #
-# The fourth row is the bound. No sampler can be faster than writing the batch once, and a patch is
-# slower to read than a batch: its voxels lie in short pieces of 64, far from one another. The naive
-# loop writes everything twice, into the list and into the stack.
+# The fourth row is the bound: no sampler is faster than writing the batch once, and patches are
+# slow to read, in pieces of 64 voxels far apart. The naive loop writes everything twice, into the
+# list and into the stack.
 #
-# The last row is what many loops do besides, for each patch: look for the tumour's voxels in the
-# whole label. The sampler looks once a patient and remembers.
+# The last row is what many loops do for each patch besides: search the whole label for tumour. The
+# sampler searches once a patient.
 #
 # The timings are your machine's and change from run to run. And `out=` has a price: the earlier
 # batch is gone. Use it before you ask for the next.
@@ -457,9 +457,8 @@ same = [
 print(f"{sum(same)} of {len(same)} patches are equal, voxel by voxel")
 
 # %% [markdown]
-# Who writes the table? A second kernel. It draws the numbers that NumPy would draw, and looks a
-# tumour voxel up in an index that lies on the GPU. So nothing is sent there for a batch, and the
-# batch is that of a processor, bit by bit.
+# Who writes the table? A second kernel, which draws NumPy's own numbers on the GPU: the batch is
+# that of a processor, bit by bit.
 #
 # When does the kernel *not* pay? Without a GPU: a processor that copies whole rows is faster. With
 # few small patches: then the command takes longer than the copy. And nearly always when the network
