@@ -48,7 +48,7 @@ def on_a_gpu() -> list[str]:
         "`python -m benchmarks.gpu`, kept in gpu.json. In brackets the smallest and the largest "
         "value. A negative share of waiting says that runs differed by more than the data takes. "
         "One thing has changed since, not measured on a GPU: a batch of one step takes its plan "
-        "without cutting it out of a table first, eight commands fewer to the GPU for each batch "
+        "without cutting views of a table first, which cost the processor time for each batch "
         "(“drawn, planned and cut”). MONAI's HD95 on a GPU: not measured.",
         "",
         gpu.TABLE,

@@ -1,9 +1,9 @@
 """The package on a GPU, each figure beside its bound: `python -m benchmarks.gpu`.
 
 Prints a table and writes gpu.json to --out, or to the folder that the environment's OUT names.
-Needs torch, numpy, scipy, tqdm, safetensors and nibabel; peers are measured where MONAI
-and TorchIO 2 are installed, and their rows are left out where they are not. Two minutes on an H100;
-`--device cpu --quick` tries every section with small sizes in a few seconds.
+Needs torch, numpy, scipy, tqdm, safetensors and nibabel; peers are measured where MONAI and
+TorchIO 2 are installed, and their rows are left out where they are not. Three minutes on
+an H100; `--device cpu --quick` tries every section with small sizes in a few seconds.
 
 Bounds are measured first: a device-to-device copy counts bytes read and bytes written, a matrix
 product 2 n³ operations. A training step counts 2 operations for each of the layers'
@@ -217,7 +217,9 @@ def kernels(b: Bench) -> Iterator[Row]:
         wrong = [seed for seed in range(b.sizes.checks) if check(seed)]
         if wrong:
             raise AssertionError(f"{name}: {len(wrong)} differ, the first of seed {wrong[0]}")
-        yield Row("equality", name, 0, "differ", note=f"of {b.sizes.checks} random batches")
+        yield Row(
+            "equality", name, len(wrong), "differ", note=f"of {b.sizes.checks} random batches"
+        )
 
 
 def patches(b: Bench) -> Iterator[Row]:
@@ -396,9 +398,9 @@ def waiting(b: Bench, one: Learner, name: str) -> Iterator[Row]:
 
     ready, shares = one.batch(0), []
     for _ in range(7):  # in turn: a processor is now faster, now slower
-        drawn = statistics.median(b.clock(run, runs=1))
+        (drawn,) = b.clock(run, runs=1)
         one._batch_of = lambda number: ready
-        given = statistics.median(b.clock(run, runs=1))
+        (given,) = b.clock(run, runs=1)
         del one._batch_of
         shares.append(100 * (1 - given / drawn))
     yield Row("waiting for data", name, statistics.median(shares), "% of the time",

@@ -14,6 +14,7 @@ import torch
 from ._fill import triton_fault
 from ._scanner import DEGREE, bend, blurred, coarsened, uneven
 from .device import sent
+from .errors import GliomakitError
 from .regions import SEQUENCES
 
 _PATCHES, _INTENSITY, _DROPOUT, _SCANNER = range(4)
@@ -71,50 +72,67 @@ def augment_intensity(
     >>> bool((changed[:, 0] != 1).all()), bool((changed[:, 1:] == 0).all())
     (True, True)
     """
-    steps = step if isinstance(step, range) else range(step, step + 1)
+    steps, n = _split(step, len(image))
     other_scanner = uneven_by > 0 or blur > 0 or coarse > 1
-    by_kernels = not other_scanner and _in_two_launches(image)
-    if len(steps) > 1 and not by_kernels:
-        for part, one in zip(image.split(len(image) // len(steps)), steps):
-            augment_intensity(
-                part, seed=seed, step=one, gain=gain, offset=offset, gamma=gamma, noise=noise,
-                share=share, uneven_by=uneven_by, blur=blur, coarse=coarse,
-            )  # fmt: skip
-        return image
-    n, c = len(image) // len(steps), image.shape[1]
     drawn = []
     for one in steps:
-        rng = generator(seed, one, _INTENSITY)
-        factor = np.exp(gain * rng.standard_normal((n, c)))
-        shift = offset * rng.standard_normal((n, c))
-        exponent = np.exp(gamma * rng.standard_normal((n, c)))
-        sigma = noise * rng.random((n, c))
-        bent, noisy = rng.random((2, n, c)) < share
-        of_noise = int(rng.integers(2**63))
-        which = bent & (gamma > 0)
-        drawn.append((np.array([factor, shift, exponent * which, sigma * noisy]), of_noise))
-    if by_kernels:
+        rng, shape = generator(seed, one, _INTENSITY), (n, image.shape[1])
+        factor = np.exp(gain * rng.standard_normal(shape))
+        shift = offset * rng.standard_normal(shape)
+        exponent = np.exp(gamma * rng.standard_normal(shape))
+        sigma = noise * rng.random(shape)
+        bent, noisy = rng.random((2, *shape)) < share
+        # 0 is no gamma, and no noise.
+        numbers = np.array([factor, shift, exponent * (bent & (gamma > 0)), sigma * noisy])
+        drawn.append((numbers, int(rng.integers(2**63))))
+    if not other_scanner and _in_two_launches(image):
         from . import _intensity_kernels
 
         numbers, seeds = zip(*drawn)
         return _intensity_kernels.change(image, np.concatenate(numbers, 1), seeds)
+    for part, one, ((factor, shift, exponent, sigma), of_noise) in zip(
+        image.split(n), steps, drawn, strict=True
+    ):
+        torch_rng = torch.Generator(image.device).manual_seed(of_noise)
+        inside = part != 0
+        which = exponent > 0
+        if which.any():
+            here = _places(which, part)
+            part[here] = bend(part[here], inside[here], _numbers(exponent[which], part))
+        if other_scanner:
+            _other_scanner(part, generator(seed, one, _SCANNER), share, uneven_by, blur, coarse)
+        part.mul_(_per_sequence(factor, part)).add_(_per_sequence(shift, part))
+        which = sigma > 0
+        if which.any():
+            here = _places(which, part)
+            field = _normal(int(which.sum()), part, torch_rng)
+            strength = _numbers(sigma[which], part)[:, None, None, None]
+            part[here] = part[here].addcmul_(field, strength)
+        part.mul_(inside)
+    return image
 
-    torch_rng = torch.Generator(image.device).manual_seed(of_noise)
-    inside = image != 0
-    if which.any():
-        here = _places(which, image)
-        image[here] = bend(image[here], inside[here], _numbers(exponent[which], image))
-    if other_scanner:
-        _other_scanner(image, generator(seed, one, _SCANNER), share, uneven_by, blur, coarse)
-    image.mul_(_per_sequence(factor, image)).add_(_per_sequence(shift, image))
-    which = noisy & (noise > 0)
-    if which.any():
-        here = _places(which, image)
-        field = _normal(int(which.sum()), image, torch_rng)
-        image[here] = image[here].addcmul_(
-            field, _numbers(sigma[which], image)[:, None, None, None]
+
+def steps_of(step: int | range) -> range:
+    """One step or several, which must follow one another.
+
+    >>> steps_of(7)
+    range(7, 8)
+    """
+    steps = step if isinstance(step, range) else range(step, step + 1)
+    if steps.step != 1 or not steps:
+        raise GliomakitError(
+            f"batches are made for steps one after the other, not for {steps}",
+            todo="give a step, or a range of at least one without a stride",
         )
-    return image.mul_(inside)
+    return steps
+
+
+def _split(step: int | range, patches: int) -> tuple[range, int]:
+    """The steps, and how many patches each of them has."""
+    steps = steps_of(step)
+    if patches % len(steps):
+        raise GliomakitError(f"{patches} patches are not as many for each of {len(steps)} steps")
+    return steps, patches // len(steps)
 
 
 def _in_two_launches(image: torch.Tensor) -> bool:
@@ -145,8 +163,8 @@ def drop_sequences(
     >>> present[0].tolist(), image[0].flatten().tolist()
     ([True, False, True, False], [1.0, 0.0, 1.0, 0.0])
     """
-    steps = step if isinstance(step, range) else range(step, step + 1)
-    n, c = len(present) // len(steps), present.shape[1]
+    steps, n = _split(step, len(present))
+    c = present.shape[1]
     only = np.isin(SEQUENCES, list(alone))
     keeps, ranks = [], []
     for one in steps:

@@ -1,8 +1,8 @@
 """Another scanner for a whole batch in two Triton kernels: what `_augment.augment_intensity` does.
 
 Gamma needs the range of a sequence's brain first: one kernel finds it, block by block, where gamma
-was drawn. The other reads each voxel once and writes it once. They replace sixty launches, which
-cost more than their work. Importing this needs Triton.
+was drawn. The other reads each voxel once and writes it once. They replace dozens of launches,
+which cost more than their work. Importing this needs Triton.
 """
 
 from __future__ import annotations

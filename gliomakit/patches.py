@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ._augment import augment_intensity, drop_sequences, generator
+from ._augment import augment_intensity, drop_sequences, generator, steps_of
 from ._drawing import Atlas, Foreground, asked
 from ._fill import WAYS, Stored, fill, pick_way, store
 from ._tiles import blend, cut, gaussian, starts, tiles
@@ -226,7 +226,7 @@ class PatchSampler:
         other. out: an earlier batch as large, whose memory is written anew (its contents are
         gone). Without it the batch owns its memory.
         """
-        steps = step if isinstance(step, range) else range(step, step + 1)
+        steps = steps_of(step)
         where, many = self._home, n * len(steps)
         if out is not None and out.image.device.type == where.type and len(out) == many:
             image, code = out.image, out.code

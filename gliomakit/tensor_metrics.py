@@ -21,7 +21,7 @@ from .metrics import CODES, Counts, counts_of_pairs, diagonal_mm
 from .regions import REGIONS, Convention, check_values, convention, to_regions
 
 PAIRS = 2**27
-"""Distances that are computed at once: half a gigabyte."""
+"""Distances that are computed at once: half a gigabyte, and as much to work in."""
 
 
 def region_counts(
@@ -42,7 +42,7 @@ def region_counts(
     for label in (pred, ref):
         if label.is_floating_point() or label.is_complex():
             raise GliomakitError("a label on a device holds whole numbers, not floating-point ones")
-    if pred.numel() and _by_kernel(pred):
+    if pred.numel() and _by_kernel(pred) and _by_kernel(ref):
         found = _in_one_pass(pred, ref, *conventions)
         if found is not None:
             return found
@@ -143,8 +143,8 @@ def _nearest(source: Tensor, target: Tensor) -> Tensor:
 
 
 def _squares(source: Tensor, target: Tensor) -> Tensor:
-    """Squared distances of all pairs, an axis at a time: `torch.cdist` takes on a GPU thirty times
-    as long for three axes, and by a matrix product the fourth digit is wrong."""
+    """Squared distances of all pairs, an axis at a time: `torch.cdist` takes a GPU far longer for
+    three axes, and by a matrix product the fourth digit is wrong."""
     found = (source[:, None, 0] - target[:, 0]).square_()
     for axis in (1, 2):
         apart = source[:, None, axis] - target[:, axis]

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +15,8 @@ from gliomakit._fill import Stored, fill, pick_way, store
 from gliomakit.errors import GliomakitError
 from gliomakit.patches import PatchSampler, Plan
 from tests.fill_check import differences, filled
+from tests.interpreted import needs_triton, said
 from tests.test_patches import _cut_reference, volume
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @settings(max_examples=150, deadline=None)
@@ -31,18 +25,10 @@ def test_views_and_plain_agree_bit_by_bit(seed):
     assert differences(seed, "views") == []
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 @pytest.mark.parametrize("what, count", [("fill", 240), ("draw", 14)])
 def test_the_kernels_agree_in_tritons_interpreter(what, count):
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.fill_check", what, "triton", str(count)],
-        cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == f"{what}, triton: {count} equal"
+    assert said("tests.fill_check", what, "triton", count) == f"{what}, triton: {count} equal"
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -1,11 +1,5 @@
 """The weighted Dice with its pathologies, and the plain losses, against MONAI and by hand."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,8 +18,8 @@ from gliomakit.losses import (
     WeightedDiceLoss,
     from_name,
 )
+from tests.interpreted import needs_triton, said
 
-ROOT = Path(__file__).resolve().parent.parent
 SIDE = 64
 OURS = [("square", "skip"), ("square", "paper"), ("square", "largest")]
 OURS += [("simple", "skip"), ("uniform", "skip")]
@@ -168,17 +162,9 @@ def test_in_pieces_the_fused_loss_is_autograds(layout, piece, monkeypatch):
         torch.testing.assert_close(fused, plain, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_the_kernels_agree_in_tritons_interpreter():
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.dice_check", "60"],
-        cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == "60 losses equal"
+    assert said("tests.dice_check", 60) == "60 losses equal"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,8 +24,7 @@ from gliomakit.patches import (
     tiles,
 )
 from gliomakit.regions import SEQUENCES
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.interpreted import needs_triton, said
 
 
 @dataclass
@@ -226,6 +220,21 @@ def test_batches_of_several_steps_lie_one_behind_the_other():
         assert torch.equal(many.present, torch.cat([b.present for b in each]))
 
 
+@pytest.mark.parametrize("steps", [range(0), range(0, 4, 2), range(3, 1, -1)])
+def test_steps_that_do_not_follow_one_another_are_refused(steps):
+    sampler = PatchSampler(volume((6, 6, 6)), 4)
+    batch = sampler.batch(4)
+    for make in (
+        lambda: sampler.batch(2, steps),
+        lambda: augment_intensity(batch.image, seed=0, step=steps),
+        lambda: drop_sequences(batch.image, batch.present, seed=0, step=steps),
+    ):
+        with pytest.raises(GliomakitError, match="one after the other"):
+            make()
+    with pytest.raises(GliomakitError, match="4 patches are not as many for each of 3 steps"):
+        augment_intensity(batch.image, seed=0, step=range(3))
+
+
 def test_present_follows_the_case():
     cases = [volume((6, 6, 6)), volume((6, 6, 6), present=("flair", "t1ce"))]
     batch = PatchSampler(cases, 4, 0.0).batch(30)
@@ -333,17 +342,9 @@ def test_intensity_augmentation_keeps_zeros_and_depends_on_seed_and_step():
     assert not torch.equal(a, image)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_intensities_are_changed_alike_in_tritons_interpreter():
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.intensity_check", "60"],
-        cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == "60 batches equal"
+    assert said("tests.intensity_check", 60) == "60 batches equal"
 
 
 def test_intensity_augmentation_parts():

@@ -207,8 +207,7 @@ CEILING_CORE = 6130
 """The core is past its aim: most of that is the handling of hostile and damaged files. 950 lines
 are the fast paths (patches in three ways, intensities of a batch at once, the loss without
 one-hot, several processes, measures on a device), 400 of them kernels for GPUs. It must not grow
-further; a change that makes it smaller
-lowers this number."""
+further; a change that makes it smaller lowers this number."""
 
 CEILING_WINGS = 15700
 """The wings are past their aim since tracking came (1,450 lines: logging, reading, callbacks,

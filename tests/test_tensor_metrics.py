@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,8 +10,7 @@ from hypothesis import strategies as st
 
 from gliomakit import metrics, tensor_metrics
 from gliomakit.errors import GliomakitError
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.interpreted import needs_triton, said
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,17 +35,9 @@ def test_counts_and_distances_are_those_of_arrays(seed, shape, batch, share):
     np.testing.assert_allclose(tensor_metrics.hd95(a > 0, b > 0, spacing), expected, rtol=1e-6)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_the_kernel_counts_alike_in_tritons_interpreter():
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.count_check", "40"],
-        cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.strip() == "40 counts equal"
+    assert said("tests.count_check", 40) == "40 counts equal"
 
 
 def test_large_masks_are_compared_in_parts(monkeypatch):
